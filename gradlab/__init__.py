@@ -1,0 +1,3 @@
+"""gradlab."""
+from gradlab.core import *
+from gradlab.optimizers.adaptive import *

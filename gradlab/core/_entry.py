@@ -1,0 +1,103 @@
+"""What the catalogue knows of a method; each method's file declares its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gradlab.core._fields import Interval, interval_of, is_static
+from gradlab.core._rule import Transform
+
+ROOMS = ("aggregators", "estimators", "optimizers", "regularizers", "transforms", "wrappers")
+
+
+@dataclasses.dataclass(frozen=True)
+class Traits:
+    """What a method promises beyond the contract; each promise and each denial is tested.
+
+    Attributes:
+      elementwise: each coordinate's update depends on that coordinate alone.
+      smooth: the update is differentiable in gradients, parameters and hyperparameters
+        wherever the contract's probe evaluates it. Where not, `kinks` says why.
+      kinks: one sentence on where the update is not differentiable and what derivative is
+        taken there; empty for a smooth method.
+      complex: defined for complex parameters.
+      stochastic: draws random numbers, from a key in its state.
+      gradient_evaluations: of the loss, for each step.
+    """
+
+    elementwise: bool = True
+    smooth: bool = True
+    kinks: str = ""
+    complex: bool = True
+    stochastic: bool = False
+    gradient_evaluations: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One method of the catalogue.
+
+    Attributes:
+      function: the public function.
+      formula: the update in one line of LaTeX or plain text.
+      paper: keys of the bibliography.
+      search_space: hyperparameter to `(low, high, "log" or "linear")`.
+      example: keyword arguments that make a working instance.
+      needs: extra arguments, and what else the method cannot do without: `matrices`,
+        `stacked` (gradients with a leading axis of objectives).
+      traits: see `Traits`.
+      room: the folder of the package; derived from the function's module by default.
+      family: the folder within the room, or empty.
+    """
+
+    function: Callable[..., Transform]
+    formula: str
+    paper: tuple[str, ...]
+    example: Mapping[str, Any]
+    search_space: Mapping[str, tuple[float, float, str]] = dataclasses.field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    traits: Traits = Traits()
+    room: str = ""
+    family: str = ""
+
+    def __post_init__(self) -> None:
+        parts = self.function.__module__.split(".")
+        if not self.room:
+            room = parts[1] if len(parts) > 2 and parts[1] in ROOMS else "optimizers"
+            object.__setattr__(self, "room", room)
+        if not self.family and len(parts) > 3:
+            object.__setattr__(self, "family", parts[2])
+
+    @property
+    def name(self) -> str:
+        return self.function.__name__
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The keys of the bibliography that are numbers of the method list: `M009`."""
+        return tuple(key for key in self.paper if key[0] == "M" and key[1:].isdigit())
+
+    def make(self, **overrides: Any) -> Transform:
+        """A working instance: the example, with some arguments changed."""
+        return self.function(**{**self.example, **overrides})
+
+    @property
+    def summary(self) -> str:
+        """The first sentence of the public docstring."""
+        return (inspect.getdoc(self.function) or "").split("\n", 1)[0]
+
+    @property
+    def ranges(self) -> dict[str, Interval]:
+        """Each hyperparameter's interval, in the order of the signature."""
+        rule = self.make().rule
+        fields = {f.name: f for f in dataclasses.fields(rule)}  # type: ignore[arg-type]
+        names = [n for n in inspect.signature(self.function).parameters if n in fields]
+        return {n: interval_of(fields[n]) for n in names if not is_static(fields[n])}
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Each argument's default; `inspect.Parameter.empty` where there is none."""
+        return {n: p.default for n, p in inspect.signature(self.function).parameters.items()}

@@ -1,0 +1,36 @@
+"""Exponential averages and their bias corrections."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+
+def average(old: jax.Array, new: jax.Array, decay: Any) -> jax.Array:
+    """One step of an exponential average: `(1 - decay) new + decay old`."""
+    return (1 - decay) * new + decay * old
+
+
+def bias_correction(decay: Any, count: jax.Array) -> jax.Array:
+    """The weight that an average has collected after `count` steps: `1 - decay**count`.
+
+    An integer power, so that value and derivative are finite on `[0, 1]` for every count.
+    """
+    if not isinstance(decay, float):
+        decay = jnp.asarray(decay, jnp.result_type(float))
+    return _bias_correction(decay, count)
+
+
+@functools.partial(jax.jit, inline=True)
+def _bias_correction(decay: Any, count: jax.Array) -> jax.Array:
+    # Compiled as a whole, also when called eagerly: XLA's power differs by a bit from
+    # its power followed by a rounding, and 1 - 0.999**3 makes 2e-5 of that bit.
+    return 1 - decay**count
+
+
+def debias(mean: jax.Array, decay: Any, count: jax.Array) -> jax.Array:
+    """The average divided by the weight it has collected."""
+    return mean / jnp.asarray(bias_correction(decay, count), jnp.finfo(mean.dtype).dtype)

@@ -1,0 +1,282 @@
+"""A rule holds hyperparameters and the mathematics; a transform presents it to optax."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar, ParamSpec
+
+import jax
+import optax
+from jax.tree_util import GetAttrKey
+
+from gradlab.core import _tree
+from gradlab.core._data import Data, hash_by_value, same_value, show, show_value
+from gradlab.core._fields import interval_of, is_static, number
+from gradlab.core._schedule import adopt_schedule
+from gradlab.core._types import Params, Updates
+
+P = ParamSpec("P")
+
+RESERVED = ("value", "grad", "value_fn", "grad_fn", "key")
+"""Extra arguments of `update` that every transformation accepts."""
+
+
+class Rule(Data):
+    """Hyperparameters and the mathematics of one step.
+
+    A subclass lists its fields with `hyper(...)` and `static(...)` and defines the pure
+    methods `init(params)` and `update(updates, state, params, **extra)`. Inside `update`
+    it may return updates in whatever dtype it computed in: the transform that presents
+    the rule casts them to the dtype of the parameters.
+
+    Attributes:
+      needs: extra arguments without which `update` cannot work.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ()
+    public: ClassVar[Callable[..., Transform] | None] = None
+
+    def init(self, params: Params) -> Any:
+        """The state before the first step, for parameters of these shapes and dtypes."""
+        del params
+        return optax.EmptyState()
+
+    def update(
+        self, updates: Updates, state: Any, params: Params | None = None, **extra: Any
+    ) -> tuple[Updates, Any]:
+        """One step: gradients in, updates to be added to the parameters out."""
+        raise NotImplementedError(f"{type(self).__name__} has to define update")
+
+    def declared(self) -> tuple[str, ...]:
+        """Names of the extra arguments that this rule, or a part of it, reads."""
+        return self.needs
+
+    def allows_unknown_extra(self) -> bool:
+        """Whether extra arguments that nobody declared pass through."""
+        return True
+
+    def schedule_counts(self, state: Any) -> dict[str, Any]:
+        """For each hyperparameter that may be a schedule, the step count in the state."""
+        del state
+        return {}
+
+    def inner_states(self, state: Any) -> dict[str, Any]:
+        """For each field that holds transforms, their part of the state."""
+        del state
+        return {}
+
+    def each(
+        self, leaf: Callable[..., Any], updates: Updates, *states: Any, reads: tuple = ()
+    ) -> tuple:
+        """Applies the per-array form of the rule to every leaf; see `map_leaves`."""
+        return _tree.map_leaves(self, leaf, updates, *states, reads=reads)
+
+    def presented_init(self, params: Params) -> Any:
+        return self.init(params)
+
+    def presented_update(
+        self, updates: Updates, state: Any, params: Params | None = None, **extra: Any
+    ) -> tuple[Updates, Any]:
+        check_extra(self, extra)
+        new_updates, new_state = self.update(updates, state, params, **extra)
+        return _tree.cast_like(new_updates, updates if params is None else params), new_state
+
+    def __repr__(self) -> str:
+        return show(self) if self.public is None else _show_call(self, self.public)
+
+
+def check_extra(rule: Rule, extra: dict[str, Any]) -> None:
+    """Refuses missing extra arguments and near misses of known ones."""
+    declared = rule.declared()
+    owner = _owner(rule)
+    for name in declared:
+        if name in rule.needs and extra.get(name) is None:
+            raise TypeError(f"{owner}: update needs the extra argument {name}=…")
+    known = tuple(dict.fromkeys(RESERVED + declared))
+    for name in extra:
+        if name in known:
+            continue
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+        if near:
+            raise TypeError(
+                f"{owner}: update got an unknown argument {name!r}; did you mean {near[0]!r}?"
+            )
+        if not rule.allows_unknown_extra():
+            raise TypeError(
+                f"{owner}: update got an undeclared argument {name!r}; known are {', '.join(known)}"
+            )
+
+
+def _owner(rule: Rule) -> str:
+    return getattr(rule.public, "__name__", type(rule).__name__)
+
+
+class Transform(optax.GradientTransformationExtraArgs):
+    """An optimizer, or any gradient transformation, as data.
+
+    It is what `optax` expects, a pair of pure functions `init` and `update`, and at the
+    same time a pytree whose leaves are its hyperparameters: `opt.learning_rate` reads
+    one, `gradlab.replace` changes one, `jax.vmap`, `jax.grad` and `jax.jit` take it as
+    an ordinary argument.
+    """
+
+    rule: Rule
+
+    def __new__(cls, rule: Rule) -> Transform:
+        self = super().__new__(cls, rule.presented_init, rule.presented_update)
+        self.rule = rule
+        return self
+
+    def __getattr__(self, name: str) -> Any:
+        rule = self.__dict__.get("rule")
+        if rule is not None and name in rule.hyper_names + rule.static_names:
+            return getattr(rule, name)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def _replace(self, **values: Any) -> Transform:
+        del values
+        raise TypeError("an optimizer is changed with gradlab.replace(opt, learning_rate=…)")
+
+    def __reduce__(self) -> tuple:
+        return Transform, (self.rule,)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Transform) and same_value(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash_by_value(self)
+
+    def __repr__(self) -> str:
+        return repr(self.rule)
+
+    def __pdoc__(self, **kwargs: Any) -> Any:
+        return self.rule.__pdoc__(**kwargs)
+
+    def __treescope_repr__(self, path: Any, subtree_renderer: Any) -> Any:
+        return self.rule.__treescope_repr__(path, subtree_renderer)
+
+
+def _flatten(opt: Transform) -> tuple[tuple, tuple]:
+    rule = opt.rule
+    return rule.hyper_values, (type(rule), rule.static_values)
+
+
+def _flatten_with_keys(opt: Transform) -> tuple[list, tuple]:
+    rule = opt.rule
+    keys = [GetAttrKey(name) for name in rule.hyper_names]
+    return list(zip(keys, rule.hyper_values, strict=True)), (type(rule), rule.static_values)
+
+
+def _unflatten(aux: tuple, children: Iterable[Any]) -> Transform:
+    rule_type, statics = aux
+    return Transform(rule_type.from_children(statics, children))
+
+
+jax.tree_util.register_pytree_with_keys(Transform, _flatten_with_keys, _unflatten, _flatten)
+
+
+def build(rule_type: type[Rule], owner: str | None = None, **values: Any) -> Transform:
+    """Makes a transform from what a user gave: coerced, checked, frozen.
+
+    Args:
+      rule_type: the rule to build.
+      owner: the name that messages call it by.
+      **values: its fields. Real numbers become floats; schedules and foreign callables
+        become data; static fields are made hashable.
+
+    Returns:
+      The transform.
+
+    Raises:
+      TypeError: a value of the wrong kind.
+      ValueError: a number outside its range, with argument, value and bound.
+    """
+    owner = owner or rule_type.__name__
+    fields = {f.name: f for f in dataclasses.fields(rule_type)}  # type: ignore[arg-type]
+    coerced = {name: coerce(owner, fields[name], value) for name, value in values.items()}
+    return Transform(rule_type(**coerced))
+
+
+def coerce(owner: str, field: dataclasses.Field, value: Any) -> Any:
+    """Brings one argument into the form that the rule stores."""
+    if is_static(field):
+        try:
+            return field.metadata["convert"](value)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{owner}: {field.name}={value!r}: {error}") from None
+    if value is None or isinstance(value, Data | Transform):
+        return value
+    if isinstance(value, tuple | list):
+        return tuple(number(owner, field.name, item, interval_of(field)) for item in value)
+    if callable(value):
+        return adopt_schedule(value)
+    return number(owner, field.name, value, interval_of(field))
+
+
+def builds(rule_type: type[Rule], **fixed: Any) -> Callable[[Callable[P, Any]], Callable[P, Transform]]:
+    """Makes a signature with a docstring into the public function of a rule.
+
+    The parameters of the decorated function are fields of the rule, its defaults are the
+    defaults, and its body is only a docstring.
+
+    Args:
+      rule_type: the rule that the function builds.
+      **fixed: fields that this function sets itself.
+
+    Returns:
+      A decorator.
+    """
+
+    def decorate(function: Callable[P, Any]) -> Callable[P, Transform]:
+        signature = inspect.signature(function)
+        name = getattr(function, "__name__", rule_type.__name__)
+        unknown = set(signature.parameters) - {f.name for f in dataclasses.fields(rule_type)}  # type: ignore[arg-type]
+        if unknown:
+            raise TypeError(f"{name}: {sorted(unknown)} are no fields of {rule_type.__name__}")
+
+        @functools.wraps(function)
+        def public(*args: P.args, **kwargs: P.kwargs) -> Transform:
+            bound = _bind(name, signature, args, kwargs)
+            return build(rule_type, name, **bound, **fixed)
+
+        if rule_type.__dict__.get("public") is None:
+            rule_type.public = staticmethod(public)
+        return public
+
+    return decorate
+
+
+def _bind(name: str, signature: inspect.Signature, args: tuple, kwargs: dict) -> dict[str, Any]:
+    for given in kwargs:
+        if given not in signature.parameters:
+            near = difflib.get_close_matches(given, signature.parameters, n=1, cutoff=0.5)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise TypeError(f"{name}() got an unexpected keyword argument {given!r}{hint}")
+    try:
+        bound = signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{name}(): {error}") from None
+    bound.apply_defaults()
+    return bound.arguments
+
+
+def _show_call(rule: Rule, public: Callable[..., Transform]) -> str:
+    parts = []
+    for parameter in inspect.signature(public).parameters.values():
+        value = getattr(rule, parameter.name)
+        is_hyper = parameter.name in rule.hyper_names and value is not None
+        if is_hyper or value is not parameter.default and value != parameter.default:
+            parts.append(f"{parameter.name}={show_value(value)}")
+    extra = set(rule.static_names) - set(inspect.signature(public).parameters)
+    defaults = {f.name: f.default for f in dataclasses.fields(rule)}  # type: ignore[arg-type]
+    for name in sorted(extra):
+        if getattr(rule, name) != defaults[name]:
+            parts.append(f"{name}={show_value(getattr(rule, name))}")
+    return f"{public.__name__}({', '.join(parts)})"

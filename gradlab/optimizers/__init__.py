@@ -1,0 +1,1 @@
+"""Complete update rules, one folder for each family."""

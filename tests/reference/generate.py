@@ -1,0 +1,105 @@
+"""Make the reference curves again: python -m tests.reference.generate [--only NAME].
+
+Runs in an environment of its own, with the versions below (torch first: a plain torch pulls several
+gigabytes of GPU libraries). Two curves come from repositories without a package; they are made when
+--checkouts names a folder with clones at the commits in generators/torch_packages.py.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+from pathlib import Path
+
+import numpy as np
+
+from .load import CURVES, current_hash
+
+PINS = (
+    "torch==2.13.0",
+    "optax==0.2.8",
+    "pytorch_optimizer==4.1.0",
+    "torchjd==0.18.0",
+    "quadprog==0.1.14",
+    "qpsolvers==4.13.0",
+    "adabelief-pytorch==0.2.1",
+    "lion-pytorch==0.2.5",
+    "torch-adopt==0.1.0",
+)
+
+
+def check_versions() -> None:
+    """Stop where another version is installed; a local label (+cpu) is no other version."""
+    wrong = []
+    for pin in PINS:
+        name, wanted = pin.split("==")
+        found = importlib.metadata.version(name).split("+")[0]
+        if found != wanted:
+            wrong.append(f"{name}: {wanted} wanted, {found} installed")
+    if wrong:
+        raise SystemExit("\n".join(wrong))
+
+
+def all_cases(checkouts: Path | None) -> list:
+    """The generators import torch and jax, so they are imported late."""
+    from .generators import aggregators, optax_curves, sharpness, torch_optim, torch_packages
+
+    modules = (torch_optim, torch_packages, optax_curves, aggregators, sharpness)
+    found = [case for module in modules for case in module.cases()]
+    if checkouts is not None:
+        found += torch_packages.authors_cases(checkouts)
+    names = [case.name for case in found]
+    assert len(set(names)) == len(names), "two curves of one name"
+    return found
+
+
+def version_of(case) -> str:
+    if not case.checkout:
+        return importlib.metadata.version(case.package)
+    from .generators.torch_packages import CHECKOUTS
+
+    address, commit, *_ = CHECKOUTS[case.checkout]
+    return f"{address} {commit}"
+
+
+def write(case, digest: str) -> Path:
+    problem, arrays = case.run()
+    meta = {
+        "package": case.package,
+        "version": version_of(case),
+        "function": case.function,
+        "method": case.method,
+        "settings": case.settings,
+        "problem": problem,
+        "dtype": case.dtype,
+        "departures": case.departures,
+        "notes": case.notes,
+        "agrees": case.agrees,
+        "rtol": case.rtol,
+        "atol": case.atol,
+        "generator_sha256": digest,
+    }
+    assert str(arrays["updates"].dtype) == case.dtype, case.name
+    assert all(np.isfinite(values).all() for values in arrays.values()), case.name
+    path = CURVES / f"{case.name}.npz"
+    np.savez_compressed(path, meta=np.array(json.dumps(meta)), **arrays)
+    return path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", metavar="NAME", help="part of the name of a curve")
+    parser.add_argument("--checkouts", type=Path, help="folder with the authors' repositories")
+    options = parser.parse_args()
+    check_versions()
+    CURVES.mkdir(exist_ok=True)
+    digest = current_hash()
+    for case in all_cases(options.checkouts):
+        if options.only is None or options.only in case.name:
+            path = write(case, digest)
+            print(f"{path.stem}  {path.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Read the stored reference curves; needs nothing but NumPy."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+CURVES = HERE / "curves"
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """What another package did, step by step, with a stored sequence of gradients.
+
+    `gradients[t]` was fed at step `t`, whatever the parameters were; `updates[t]` is what the
+    package added to them. `states[name][t]` is the state after that step. `extra` holds arrays that
+    only some methods have (projection orders, random draws, the data of a loss function).
+    """
+
+    name: str
+    package: str
+    version: str
+    function: str
+    method: str
+    settings: dict[str, Any]
+    problem: str
+    dtype: str
+    departures: tuple[str, ...]
+    notes: tuple[str, ...]
+    agrees: bool
+    rtol: float
+    atol: float
+    generator_sha256: str
+    gradients: np.ndarray
+    params: np.ndarray
+    updates: np.ndarray
+    states: dict[str, np.ndarray]
+    extra: dict[str, np.ndarray]
+
+
+def current_hash() -> str:
+    """SHA-256 over the generator's sources, in the order of their names."""
+    digest = hashlib.sha256()
+    for path in [HERE / "generate.py", *sorted((HERE / "generators").glob("*.py"))]:
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def read(path: Path) -> Curve:
+    """One stored curve."""
+    with np.load(path, allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    meta = json.loads(str(arrays.pop("meta")))
+    meta["departures"], meta["notes"] = tuple(meta["departures"]), tuple(meta["notes"])
+    main = {name: arrays.pop(name) for name in ("gradients", "params", "updates")}
+    prefix = "state_"
+    states = {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+    extra = {k: v for k, v in arrays.items() if not k.startswith(prefix)}
+    return Curve(name=path.stem, **meta, **main, states=states, extra=extra)
+
+
+@functools.cache
+def _all() -> tuple[Curve, ...]:
+    return tuple(read(path) for path in sorted(CURVES.glob("*.npz")))
+
+
+def curves(method: str | None = None) -> list[Curve]:
+    """Every stored curve, or those of one method, sorted by file name."""
+    return [curve for curve in _all() if method in (None, curve.method)]
