@@ -183,7 +183,7 @@ def _unit(results: Results, row: Row, measure: Measure) -> tuple[float, float, f
     if measure == "steps":
         return 1.0, 1.0, 1.0
     if measure == "gradient_evaluations":
-        return (row.gradients_per_step,) * 3
+        return row.gradients_per_step, row.gradients_per_step, row.gradients_per_step
     pieces = [timing(results, row.problem, row.optimizer, piece) for piece in ("step", "data")]
     if any(piece is None for piece in pieces):
         return math.nan, math.nan, math.nan

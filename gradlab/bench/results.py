@@ -7,6 +7,7 @@ depends on how, where or in which order the trials ran. Times are in seconds, me
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -245,12 +246,17 @@ class Results:
         Returns:
             The matching trials, possibly none.
         """
-        chosen = (
+        return tuple(
             trial
-            for trial in self.trials
-            if trial.problem == problem
-            and trial.optimizer == optimizer
-            and (tuned is None or trial.tuned == tuned)
+            for trial in self._by_pair.get((problem, optimizer), ())
+            if (tuned is None or trial.tuned == tuned)
             and (rate_index is None or trial.rate_index == rate_index)
         )
-        return tuple(sorted(chosen, key=lambda trial: (trial.rate_index, trial.seed)))
+
+    @cached_property
+    def _by_pair(self) -> dict[tuple[str, str], list[Trial]]:
+        """Trials of each problem and optimizer, sorted once: a study may hold many thousands."""
+        pairs: dict[tuple[str, str], list[Trial]] = {}
+        for trial in sorted(self.trials, key=lambda trial: (trial.rate_index, trial.seed)):
+            pairs.setdefault((trial.problem, trial.optimizer), []).append(trial)
+        return pairs
