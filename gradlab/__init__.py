@@ -1,3 +1,98 @@
-"""gradlab."""
-from gradlab.core import *
+"""gradlab: a differentiable optimizer zoo for JAX, in which an optimizer is data.
+
+    import gradlab as gl
+
+    opt = gl.adamw(1e-3)                         # what optax has, under optax's names
+    gl.replace(opt, learning_rate=3e-4)          # change a hyperparameter
+    gl.stack([gl.adamw(lr) for lr in rates])     # a sweep is an array axis, for jax.vmap
+    jax.grad(loss_after_training)(opt)           # hypergradients, shaped like the optimizer
+
+Every public name of optax is reachable here under the same path.
+"""
+
+from typing import Any as _Any
+
+from optax import *
+from optax import InjectStatefulHyperparamsState as InjectStatefulHyperparamsState
+from optax import MaskedNode as MaskedNode
+from optax import SnapshotState as SnapshotState
+from optax import WrappedSchedule as WrappedSchedule
+from optax import assignment as assignment
+from optax import bias_correction as bias_correction
+from optax import experimental as experimental
+from optax import freeze as freeze
+from optax import inject_stateful_hyperparams as inject_stateful_hyperparams
+from optax import losses as losses
+from optax import microbatching as microbatching
+from optax import normalize_by_update_norm as normalize_by_update_norm
+from optax import optimistic_adam as optimistic_adam
+from optax import optimistic_adam_v2 as optimistic_adam_v2
+from optax import optimistic_gradient_descent as optimistic_gradient_descent
+from optax import perturbations as perturbations
+from optax import projections as projections
+from optax import safe_softmax_cross_entropy as safe_softmax_cross_entropy
+from optax import scale_by_distance_over_gradients as scale_by_distance_over_gradients
+from optax import scale_by_learning_rate as scale_by_learning_rate
+from optax import scale_by_optimistic_gradient as scale_by_optimistic_gradient
+from optax import second_order as second_order
+from optax import selective_transform as selective_transform
+from optax import sigmoid_focal_loss as sigmoid_focal_loss
+from optax import snapshot as snapshot
+from optax import squared_error as squared_error
+from optax import tree as tree
+from optax import tree_map_params as tree_map_params
+from optax import tree_utils as tree_utils
+from optax import update_infinity_moment as update_infinity_moment
+from optax import update_moment as update_moment
+from optax import update_moment_per_elem_norm as update_moment_per_elem_norm
+from optax import warmup_constant_schedule as warmup_constant_schedule
+from optax import with_extra_args_support as with_extra_args_support
+
+from gradlab import _optax
+from gradlab import aggregators as aggregators
+from gradlab import catalog as catalog
+from gradlab import contrib as contrib
+from gradlab import core as core
+from gradlab import linalg as linalg
+from gradlab import optimizers as optimizers
+from gradlab import schedules as schedules
+from gradlab import transforms as transforms
+from gradlab import wrappers as wrappers
+from gradlab._version import __version__ as __version__
+from gradlab.aggregators import *
+from gradlab.catalog import from_name as from_name
+from gradlab.core import Optimizer as Optimizer
+from gradlab.core import Rule as Rule
+from gradlab.core import Transform as Transform
+from gradlab.core import as_arrays as as_arrays
+from gradlab.core import axes as axes
+from gradlab.core import chain as chain
+from gradlab.core import check as check
+from gradlab.core import concrete as concrete
+from gradlab.core import current as current
+from gradlab.core import global_norm as global_norm
+from gradlab.core import hyperparameters as hyperparameters
+from gradlab.core import named_chain as named_chain
+from gradlab.core import replace as replace
+from gradlab.core import stack as stack
+from gradlab.core import state_sharding as state_sharding
+from gradlab.core import unstack as unstack
 from gradlab.optimizers.adaptive import *
+from gradlab.optimizers.matrix import *
+from gradlab.optimizers.momentum import *
+from gradlab.optimizers.sign import *
+from gradlab.schedules import *
+from gradlab.transforms import *
+from gradlab.wrappers import *
+
+_optax.alias_submodules(__name__)
+
+
+def __getattr__(name: str) -> _Any:
+    # Methods of the catalogue that have no line above, then what optax itself resolves
+    # late: its deprecated names, with its warnings.
+    if not name.startswith("_"):
+        known = {entry.name: entry for entry in catalog.entries()}
+        if name in known:
+            return known[name].function
+    return _optax.late_attribute(name)

@@ -6,6 +6,8 @@ to a direction, `Chain` composes. The remaining modules are what rules are writt
 safe numerics, moments, trees with a dtype policy, write order, argument checks.
 """
 
+from gradlab.core._build import build as build
+from gradlab.core._build import builds as builds
 from gradlab.core._chain import Chain as Chain
 from gradlab.core._chain import Foreign as Foreign
 from gradlab.core._chain import NamedChain as NamedChain
@@ -48,8 +50,6 @@ from gradlab.core._order import written_after as written_after
 from gradlab.core._rule import RESERVED as RESERVED
 from gradlab.core._rule import Rule as Rule
 from gradlab.core._rule import Transform as Transform
-from gradlab.core._rule import build as build
-from gradlab.core._rule import builds as builds
 from gradlab.core._schedule import Schedule as Schedule
 from gradlab.core._schedule import at as at
 from gradlab.core._tree import cast_tree as cast_tree

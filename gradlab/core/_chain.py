@@ -42,9 +42,8 @@ class Chain(Rule):
     def declared(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(name for link in self.links for name in link.rule.declared()))
 
-    @property
-    def needs(self) -> tuple[str, ...]:  # type: ignore[override]
-        return tuple(dict.fromkeys(name for link in self.links for name in link.rule.needs))
+    def required(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for link in self.links for name in link.rule.required()))
 
     def allows_unknown_extra(self) -> bool:
         return not self.strict and all(link.rule.allows_unknown_extra() for link in self.links)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import typing
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import jax
@@ -13,7 +15,9 @@ from jax.tree_util import GetAttrKey
 from gradlab.core._fields import Frozen, hyper, is_static, is_tracer, static
 
 
-@typing.dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(hyper, static))
+@typing.dataclass_transform(
+    frozen_default=True, kw_only_default=True, field_specifiers=(hyper, static)
+)
 class Data:
     """A pytree whose leaves are the hyperparameters of its class.
 
@@ -24,16 +28,20 @@ class Data:
 
     hyper_names: ClassVar[tuple[str, ...]] = ()
     static_names: ClassVar[tuple[str, ...]] = ()
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field]]
+    public: ClassVar[Callable[..., Any] | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         dataclasses.dataclass(frozen=True, eq=False, repr=False, kw_only=True)(cls)
-        fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+        fields = dataclasses.fields(cls)
         names = [f.name for f in fields if not is_static(f)]
         # A mixin's fields come last; the learning rate is what a reader looks for first.
         cls.hyper_names = tuple(sorted(names, key=lambda name: name != "learning_rate"))
         cls.static_names = tuple(f.name for f in fields if is_static(f))
-        jax.tree_util.register_pytree_with_keys(cls, _flatten_with_keys, cls.from_children, _flatten)
+        jax.tree_util.register_pytree_with_keys(
+            cls, _flatten_with_keys, cls.from_children, _flatten
+        )
 
     @classmethod
     def from_children(cls, statics: tuple, children: Any) -> Any:
@@ -54,13 +62,22 @@ class Data:
 
     def with_values(self, **values: Any) -> Any:
         """The same data with some fields changed, unchecked."""
-        return dataclasses.replace(self, **values)  # type: ignore[type-var]
+        return dataclasses.replace(self, **values)
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and same_value(self, other)
 
     def __hash__(self) -> int:
         return hash_by_value(self)
+
+    def present(self) -> Any:
+        """What the public function returns: the data itself, unless a subclass wraps it."""
+        return self
+
+    @classmethod
+    def owner(cls) -> str:
+        """What messages call this: its public function, or the class."""
+        return getattr(cls.public, "__name__", cls.__name__)
 
     def __repr__(self) -> str:
         return show(self)
@@ -129,7 +146,7 @@ def _hashable(data: Any, path: Any, leaf: Any) -> Any:
     raise TypeError(
         f"{type(data).__name__} cannot be hashed: {name} is {kind} of shape {np.shape(leaf)}. "
         "Pass the optimizer as an ordinary argument of the jitted function, or make its "
-        "hyperparameters plain numbers with gradlab.concrete(opt) (after gradlab.unstack for a stack)"
+        "hyperparameters plain numbers: gradlab.concrete(opt), or gradlab.unstack(opt) for a stack"
     )
 
 
@@ -153,11 +170,23 @@ def _array(value: Any) -> str:
 
 
 def show(data: Data) -> str:
-    """`name(field=value, …)`, with statics only where they differ from their default."""
-    defaults = {f.name: f.default for f in dataclasses.fields(data)}  # type: ignore[arg-type]
-    parts = [f"{name}={show_value(getattr(data, name))}" for name in data.hyper_names]
-    for name in data.static_names:
-        value = getattr(data, name)
-        if value is not defaults[name] and value != defaults[name]:
-            parts.append(f"{name}={show_value(value)}")
-    return f"{type(data).__name__}({', '.join(parts)})"
+    """The call that would make this data: hyperparameters, and statics off their default."""
+    defaults = {f.name: f.default for f in dataclasses.fields(data)}
+    names = data.hyper_names + data.static_names
+    if data.public is not None:
+        parameters = inspect.signature(data.public).parameters
+        defaults |= {name: p.default for name, p in parameters.items()}
+        names = (*parameters, *(name for name in names if name not in parameters))
+    parts = [
+        f"{name}={show_value(getattr(data, name))}"
+        for name in names
+        if _worth_showing(data, name, defaults.get(name))
+    ]
+    return f"{data.owner()}({', '.join(parts)})"
+
+
+def _worth_showing(data: Data, name: str, default: Any) -> bool:
+    value = getattr(data, name, default)
+    if name in data.hyper_names:
+        return value is not None or default is not None
+    return value is not default and value != default

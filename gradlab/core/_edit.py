@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import keystr
 
-from gradlab.core import _rule
+from gradlab.core import _build
 from gradlab.core._data import Data
 from gradlab.core._fields import interval_of, is_static, is_tracer, number
 from gradlab.core._rule import Rule, Transform
@@ -72,7 +72,7 @@ def _fields(node: Any, prefix: str = "", steps: tuple = ()) -> dict[str, tuple]:
     found: dict[str, tuple] = {}
     data = node.rule if isinstance(node, Transform) else node
     if isinstance(data, Data):
-        for field in dataclasses.fields(data):  # type: ignore[arg-type]
+        for field in dataclasses.fields(data):
             path = f"{prefix}.{field.name}" if prefix else field.name
             found[path] = (*steps, field)
             found |= _fields(getattr(data, field.name), path, (*steps, field))
@@ -101,19 +101,17 @@ def _find(key: str, fields: dict[str, tuple]) -> str:
 def _set(node: Any, steps: tuple, value: Any, owner: str = "replace") -> Any:
     step, *rest = steps
     if isinstance(node, Transform):
-        public = node.rule.public
-        owner = getattr(public, "__name__", type(node.rule).__name__)
-        return Transform(_set(node.rule, steps, value, owner))
+        return _set(node.rule, steps, value, node.rule.owner()).present()
     if isinstance(step, int):
         new = _set(node[step], tuple(rest), value, owner) if rest else value
         return (*node[:step], new, *node[step + 1 :])
     old = getattr(node, step.name)
     if rest and isinstance(rest[0], int) and len(rest) == 1:
-        new = _set(old, tuple(rest), _rule.coerce(owner, step, value), owner)
+        new = _set(old, tuple(rest), _build.coerce(owner, step, value), owner)
     elif rest:
         new = _set(old, tuple(rest), value, owner)
     else:
-        new = _rule.coerce(owner, step, value)
+        new = _build.coerce(owner, step, value)
     return node.with_values(**{step.name: new})
 
 
@@ -143,8 +141,12 @@ def stack(opts: Sequence[Any]) -> Any:
     first = jax.tree.structure(opts[0])
     for index, opt in enumerate(opts):
         if jax.tree.structure(opt) != first:
-            raise ValueError(f"stack: number {index} differs in structure: {_differs(opts[0], opt)}")
-    return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(x, _float(x)) for x in leaves]), *opts)
+            raise ValueError(
+                f"stack: number {index} differs in structure: {_differs(opts[0], opt)}"
+            )
+    return jax.tree.map(
+        lambda *leaves: jnp.stack([jnp.asarray(x, _float(x)) for x in leaves]), *opts
+    )
 
 
 def _float(x: Any) -> Any:
@@ -153,8 +155,8 @@ def _float(x: Any) -> Any:
 
 def _differs(left: Any, right: Any, path: str = "") -> str:
     """The first place at which two optimizers differ in structure."""
-    a = left.rule if isinstance(left, Transform) else left
-    b = right.rule if isinstance(right, Transform) else right
+    a: Any = left.rule if isinstance(left, Transform) else left
+    b: Any = right.rule if isinstance(right, Transform) else right
     if type(a) is not type(b):
         return f"{path or 'the rule'} is {_kind(a)} in one and {_kind(b)} in the other"
     if isinstance(a, tuple) and len(a) != len(b):
@@ -179,7 +181,7 @@ def _children(a: Any, b: Any, path: str) -> list[tuple[str, Any, Any, bool]]:
     prefix = f"{path}." if path else ""
     return [
         (prefix + f.name, getattr(a, f.name), getattr(b, f.name), is_static(f))
-        for f in dataclasses.fields(a)  # type: ignore[arg-type]
+        for f in dataclasses.fields(a)
     ]
 
 

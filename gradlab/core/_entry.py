@@ -93,7 +93,7 @@ class Entry:
     def ranges(self) -> dict[str, Interval]:
         """Each hyperparameter's interval, in the order of the signature."""
         rule = self.make().rule
-        fields = {f.name: f for f in dataclasses.fields(rule)}  # type: ignore[arg-type]
+        fields = {f.name: f for f in dataclasses.fields(rule)}
         names = [n for n in inspect.signature(self.function).parameters if n in fields]
         return {n: interval_of(fields[n]) for n in names if not is_static(fields[n])}
 

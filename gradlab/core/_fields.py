@@ -15,6 +15,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,7 +170,7 @@ def one_of(*allowed: str) -> Callable[[Any], str]:
 
 
 def is_tracer(value: Any) -> bool:
-    return isinstance(value, jax.core.Tracer)
+    return isinstance(value, Tracer)
 
 
 def number(owner: str, name: str, value: Any, interval: Interval) -> Any:

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
-import functools
-import inspect
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, ParamSpec
+from typing import Any, ClassVar
 
 import jax
 import optax
 from jax.tree_util import GetAttrKey
 
 from gradlab.core import _tree
-from gradlab.core._data import Data, hash_by_value, same_value, show, show_value
-from gradlab.core._fields import interval_of, is_static, number
-from gradlab.core._schedule import adopt_schedule
+from gradlab.core._data import Data, hash_by_value, same_value
 from gradlab.core._types import Params, Updates
-
-P = ParamSpec("P")
 
 RESERVED = ("value", "grad", "value_fn", "grad_fn", "key")
 """Extra arguments of `update` that every transformation accepts."""
@@ -38,7 +31,6 @@ class Rule(Data):
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
-    public: ClassVar[Callable[..., Transform] | None] = None
 
     def init(self, params: Params) -> Any:
         """The state before the first step, for parameters of these shapes and dtypes."""
@@ -51,9 +43,13 @@ class Rule(Data):
         """One step: gradients in, updates to be added to the parameters out."""
         raise NotImplementedError(f"{type(self).__name__} has to define update")
 
+    def required(self) -> tuple[str, ...]:
+        """Names of the extra arguments without which `update` cannot work."""
+        return self.needs
+
     def declared(self) -> tuple[str, ...]:
         """Names of the extra arguments that this rule, or a part of it, reads."""
-        return self.needs
+        return self.required()
 
     def allows_unknown_extra(self) -> bool:
         """Whether extra arguments that nobody declared pass through."""
@@ -85,18 +81,18 @@ class Rule(Data):
         new_updates, new_state = self.update(updates, state, params, **extra)
         return _tree.cast_like(new_updates, updates if params is None else params), new_state
 
-    def __repr__(self) -> str:
-        return show(self) if self.public is None else _show_call(self, self.public)
+    def present(self) -> Transform:
+        """The transform that shows this rule to optax."""
+        return Transform(self)
 
 
 def check_extra(rule: Rule, extra: dict[str, Any]) -> None:
     """Refuses missing extra arguments and near misses of known ones."""
-    declared = rule.declared()
-    owner = _owner(rule)
-    for name in declared:
-        if name in rule.needs and extra.get(name) is None:
+    owner = rule.owner()
+    for name in rule.required():
+        if extra.get(name) is None:
             raise TypeError(f"{owner}: update needs the extra argument {name}=…")
-    known = tuple(dict.fromkeys(RESERVED + declared))
+    known = tuple(dict.fromkeys(RESERVED + rule.declared()))
     for name in extra:
         if name in known:
             continue
@@ -109,10 +105,6 @@ def check_extra(rule: Rule, extra: dict[str, Any]) -> None:
             raise TypeError(
                 f"{owner}: update got an undeclared argument {name!r}; known are {', '.join(known)}"
             )
-
-
-def _owner(rule: Rule) -> str:
-    return getattr(rule.public, "__name__", type(rule).__name__)
 
 
 class Transform(optax.GradientTransformationExtraArgs):
@@ -180,103 +172,3 @@ def _unflatten(aux: tuple, children: Iterable[Any]) -> Transform:
 
 
 jax.tree_util.register_pytree_with_keys(Transform, _flatten_with_keys, _unflatten, _flatten)
-
-
-def build(rule_type: type[Rule], owner: str | None = None, **values: Any) -> Transform:
-    """Makes a transform from what a user gave: coerced, checked, frozen.
-
-    Args:
-      rule_type: the rule to build.
-      owner: the name that messages call it by.
-      **values: its fields. Real numbers become floats; schedules and foreign callables
-        become data; static fields are made hashable.
-
-    Returns:
-      The transform.
-
-    Raises:
-      TypeError: a value of the wrong kind.
-      ValueError: a number outside its range, with argument, value and bound.
-    """
-    owner = owner or rule_type.__name__
-    fields = {f.name: f for f in dataclasses.fields(rule_type)}  # type: ignore[arg-type]
-    coerced = {name: coerce(owner, fields[name], value) for name, value in values.items()}
-    return Transform(rule_type(**coerced))
-
-
-def coerce(owner: str, field: dataclasses.Field, value: Any) -> Any:
-    """Brings one argument into the form that the rule stores."""
-    if is_static(field):
-        try:
-            return field.metadata["convert"](value)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"{owner}: {field.name}={value!r}: {error}") from None
-    if value is None or isinstance(value, Data | Transform):
-        return value
-    if isinstance(value, tuple | list):
-        return tuple(number(owner, field.name, item, interval_of(field)) for item in value)
-    if callable(value):
-        return adopt_schedule(value)
-    return number(owner, field.name, value, interval_of(field))
-
-
-def builds(rule_type: type[Rule], **fixed: Any) -> Callable[[Callable[P, Any]], Callable[P, Transform]]:
-    """Makes a signature with a docstring into the public function of a rule.
-
-    The parameters of the decorated function are fields of the rule, its defaults are the
-    defaults, and its body is only a docstring.
-
-    Args:
-      rule_type: the rule that the function builds.
-      **fixed: fields that this function sets itself.
-
-    Returns:
-      A decorator.
-    """
-
-    def decorate(function: Callable[P, Any]) -> Callable[P, Transform]:
-        signature = inspect.signature(function)
-        name = getattr(function, "__name__", rule_type.__name__)
-        unknown = set(signature.parameters) - {f.name for f in dataclasses.fields(rule_type)}  # type: ignore[arg-type]
-        if unknown:
-            raise TypeError(f"{name}: {sorted(unknown)} are no fields of {rule_type.__name__}")
-
-        @functools.wraps(function)
-        def public(*args: P.args, **kwargs: P.kwargs) -> Transform:
-            bound = _bind(name, signature, args, kwargs)
-            return build(rule_type, name, **bound, **fixed)
-
-        if rule_type.__dict__.get("public") is None:
-            rule_type.public = staticmethod(public)
-        return public
-
-    return decorate
-
-
-def _bind(name: str, signature: inspect.Signature, args: tuple, kwargs: dict) -> dict[str, Any]:
-    for given in kwargs:
-        if given not in signature.parameters:
-            near = difflib.get_close_matches(given, signature.parameters, n=1, cutoff=0.5)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise TypeError(f"{name}() got an unexpected keyword argument {given!r}{hint}")
-    try:
-        bound = signature.bind(*args, **kwargs)
-    except TypeError as error:
-        raise TypeError(f"{name}(): {error}") from None
-    bound.apply_defaults()
-    return bound.arguments
-
-
-def _show_call(rule: Rule, public: Callable[..., Transform]) -> str:
-    parts = []
-    for parameter in inspect.signature(public).parameters.values():
-        value = getattr(rule, parameter.name)
-        is_hyper = parameter.name in rule.hyper_names and value is not None
-        if is_hyper or value is not parameter.default and value != parameter.default:
-            parts.append(f"{parameter.name}={show_value(value)}")
-    extra = set(rule.static_names) - set(inspect.signature(public).parameters)
-    defaults = {f.name: f.default for f in dataclasses.fields(rule)}  # type: ignore[arg-type]
-    for name in sorted(extra):
-        if getattr(rule, name) != defaults[name]:
-            parts.append(f"{name}={show_value(getattr(rule, name))}")
-    return f"{public.__name__}({', '.join(parts)})"

@@ -19,7 +19,7 @@ class Schedule(Data):
     step), and return a float32 scalar or wider.
     """
 
-    def __call__(self, count: Any) -> jax.Array:
+    def __call__(self, count: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} has to define __call__")
 
 

@@ -64,7 +64,10 @@ def cast_like(tree: Any, like: Any) -> Any:
     leaves, treedef = jax.tree.flatten(tree, is_leaf=is_none)
     targets = flatten_like(treedef, like, "updates", "params")
     return treedef.unflatten(
-        [x if x is None else _cast(x, jnp.result_type(t)) for x, t in zip(leaves, targets, strict=True)]
+        [
+            x if x is None else _cast(x, jnp.result_type(t))
+            for x, t in zip(leaves, targets, strict=True)
+        ]
     )
 
 

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 import jax
+import numpy as np
 
-Scalar: TypeAlias = jax.typing.ArrayLike
+Scalar: TypeAlias = float | jax.Array | np.ndarray | np.floating
 """A real number: a Python number, or a traced or stacked array that stands for one."""
 
-ScalarOrSchedule: TypeAlias = jax.typing.ArrayLike | Callable[[Any], Any]
+ScalarOrSchedule: TypeAlias = float | jax.Array | np.ndarray | np.floating | Callable[[Any], Any]
 """A real number, or a function from the step count to one."""
 
 Params: TypeAlias = Any

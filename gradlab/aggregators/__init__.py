@@ -1,0 +1,1 @@
+"""Many gradients → one: gradient surgery. The first link of a chain."""

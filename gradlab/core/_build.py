@@ -1,0 +1,117 @@
+"""From what a user writes to data: arguments bound, coerced, checked and frozen."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, ParamSpec, overload
+
+import optax
+
+from gradlab.core._data import Data
+from gradlab.core._fields import interval_of, is_static, number
+from gradlab.core._rule import Rule, Transform
+from gradlab.core._schedule import Schedule, adopt_schedule
+
+P = ParamSpec("P")
+
+
+def build(data_type: type[Data], owner: str | None = None, **values: Any) -> Any:
+    """Makes a transform or a schedule from what a user gave: coerced, checked, frozen.
+
+    Args:
+      data_type: the rule or schedule to build.
+      owner: the name that messages call it by.
+      **values: its fields. Real numbers become floats; schedules and foreign callables
+        become data; static fields are made hashable.
+
+    Returns:
+      The transform that presents the rule, or the schedule.
+
+    Raises:
+      TypeError: a value of the wrong kind.
+      ValueError: a number outside its range, with argument, value and bound.
+    """
+    owner = owner or data_type.owner()
+    fields = {f.name: f for f in dataclasses.fields(data_type)}
+    coerced = {name: coerce(owner, fields[name], value) for name, value in values.items()}
+    return data_type(**coerced).present()
+
+
+def coerce(owner: str, field: dataclasses.Field, value: Any) -> Any:
+    """Brings one argument into the form that the rule stores."""
+    if is_static(field):
+        try:
+            return field.metadata["convert"](value)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{owner}: {field.name}={value!r}: {error}") from None
+    if value is None or isinstance(value, Data | optax.GradientTransformation):
+        return value
+    if isinstance(value, tuple | list):
+        return tuple(number(owner, field.name, item, interval_of(field)) for item in value)
+    if callable(value):
+        return adopt_schedule(value)
+    return number(owner, field.name, value, interval_of(field))
+
+
+@overload
+def builds(
+    data_type: type[Rule], **fixed: Any
+) -> Callable[[Callable[P, Any]], Callable[P, Transform]]: ...
+
+
+@overload
+def builds(
+    data_type: type[Schedule], **fixed: Any
+) -> Callable[[Callable[P, Any]], Callable[P, Schedule]]: ...
+
+
+def builds(data_type: type[Data], **fixed: Any) -> Any:
+    """Makes a signature with a docstring into the public function of a rule or schedule.
+
+    The parameters of the decorated function are fields of the data, its defaults are the
+    defaults, and its body is only a docstring.
+
+    Args:
+      data_type: the rule or schedule that the function builds.
+      **fixed: fields that this function sets itself.
+
+    Returns:
+      A decorator.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        signature = inspect.signature(function)
+        name = function.__name__
+        fields = {f.name for f in dataclasses.fields(data_type)}
+        unknown = set(signature.parameters) - fields
+        if unknown:
+            raise TypeError(f"{name}: {sorted(unknown)} are no fields of {data_type.__name__}")
+
+        @functools.wraps(function)
+        def public(*args: Any, **kwargs: Any) -> Any:
+            bound = _bind(name, signature, args, kwargs)
+            return build(data_type, name, **bound, **fixed)
+
+        if data_type.__dict__.get("public") is None:
+            data_type.public = staticmethod(public)
+        return public
+
+    return decorate
+
+
+def _bind(name: str, signature: inspect.Signature, args: tuple, kwargs: dict) -> dict[str, Any]:
+    for given in kwargs:
+        if given not in signature.parameters:
+            near = difflib.get_close_matches(given, signature.parameters, n=1, cutoff=0.5)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise TypeError(f"{name}() got an unexpected keyword argument {given!r}{hint}")
+    try:
+        bound = signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{name}(): {error}") from None
+    bound.apply_defaults()
+    return bound.arguments

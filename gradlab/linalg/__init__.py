@@ -1,0 +1,1 @@
+"""Array → array: matrix functions without trees and without state."""

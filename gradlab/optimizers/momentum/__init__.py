@@ -1,0 +1,1 @@
+"""Rules that follow the gradient or an average of it."""

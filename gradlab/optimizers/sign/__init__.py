@@ -1,0 +1,1 @@
+"""Rules whose update has one size for every coordinate."""

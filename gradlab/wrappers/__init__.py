@@ -1,0 +1,1 @@
+"""Optimizer → optimizer: what changes where or when an inner optimizer steps."""
