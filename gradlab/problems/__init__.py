@@ -1,10 +1,10 @@
 """Training problems on real data, and two-dimensional landscapes with known answers.
 
-    >>> from gradlab import problems
-    >>> problems.names()
-    ('char_transformer', 'digits_logistic', 'digits_mlp')
-    >>> problems.rosenbrock().minimisers
-    ((1.0, 1.0),)
+>>> from gradlab import problems
+>>> problems.names()
+('char_transformer', 'digits_logistic', 'digits_mlp')
+>>> problems.rosenbrock().minimisers
+((1.0, 1.0),)
 """
 
 from gradlab.problems._char_transformer import char_transformer as char_transformer

@@ -42,9 +42,7 @@ def rosenbrock() -> Landscape:
         return (1.0 - p[0]) ** 2 + 100.0 * (p[1] - p[0] ** 2) ** 2
 
     domain = ((-2.0, 2.0), (-1.0, 3.0))
-    return Landscape(
-        "rosenbrock", "Rosenbrock", function, ((1.0, 1.0),), 0.0, domain, (-1.5, 2.0)
-    )
+    return Landscape("rosenbrock", "Rosenbrock", function, ((1.0, 1.0),), 0.0, domain, (-1.5, 2.0))
 
 
 def beale() -> Landscape:
