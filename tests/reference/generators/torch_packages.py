@@ -243,7 +243,8 @@ def _load(root: Path, checkout: str) -> ModuleType:
     if found != digest:
         raise SystemExit(f"{path} is not the file of commit {commit}: {found}")
     spec = importlib.util.spec_from_file_location(f"authors_{path.stem}", path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

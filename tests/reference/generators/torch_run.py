@@ -11,6 +11,9 @@ import torch
 from . import problems
 from .case import Arrays
 
+# Some packages keep scalars of their state in the default type, whatever the parameters have.
+torch.set_default_dtype(torch.float64)
+
 State = dict[str, Any]
 Read = Callable[[State], torch.Tensor]
 ANCHORED = (
@@ -20,7 +23,7 @@ ANCHORED = (
 
 
 class Transform:
-    """A gradient transformation in the clothes of an optimizer: adds what it makes of the gradient."""
+    """A gradient transformation dressed as an optimizer: adds what it makes of the gradient."""
 
     def __init__(self, params: Iterable[torch.Tensor], change: Callable) -> None:
         self.params, self.change = list(params), change
