@@ -21,6 +21,7 @@ from gradlab.core._edit import check as check
 from gradlab.core._edit import concrete as concrete
 from gradlab.core._edit import current as current
 from gradlab.core._edit import hyperparameters as hyperparameters
+from gradlab.core._edit import intervals as intervals
 from gradlab.core._edit import replace as replace
 from gradlab.core._edit import stack as stack
 from gradlab.core._edit import state_sharding as state_sharding
@@ -35,9 +36,11 @@ from gradlab.core._fields import hyper as hyper
 from gradlab.core._fields import one_of as one_of
 from gradlab.core._fields import static as static
 from gradlab.core._fields import thaw as thaw
+from gradlab.core._moments import accumulate as accumulate
 from gradlab.core._moments import average as average
 from gradlab.core._moments import bias_correction as bias_correction
 from gradlab.core._moments import debias as debias
+from gradlab.core._moments import look_ahead as look_ahead
 from gradlab.core._numerics import abs_sq as abs_sq
 from gradlab.core._numerics import divide as divide
 from gradlab.core._numerics import global_norm as global_norm

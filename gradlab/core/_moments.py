@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 
 
 def average(old: jax.Array, new: jax.Array, decay: Any) -> jax.Array:
@@ -34,3 +35,25 @@ def _bias_correction(decay: Any, count: jax.Array) -> jax.Array:
 def debias(mean: jax.Array, decay: Any, count: jax.Array) -> jax.Array:
     """The average divided by the weight it has collected."""
     return mean / jnp.asarray(bias_correction(decay, count), jnp.finfo(mean.dtype).dtype)
+
+
+def look_ahead(mean: jax.Array, new: jax.Array, decay: Any, count: jax.Array) -> jax.Array:
+    """The debiased average of the next step, with the present value in place of the next.
+
+    This is what `nesterov` means for averages: the average already holds `new`, and takes
+    it in once more.
+    """
+    ahead = debias(mean, decay, optax.safe_increment(count))
+    return average(ahead, debias(new, decay, count), decay)
+
+
+def accumulate(
+    old: jax.Array, new: jax.Array, decay: Any, nesterov: bool = False
+) -> tuple[jax.Array, jax.Array]:
+    """One step of heavy-ball momentum: the step to take, and the new trace.
+
+    The trace is a sum, `new + decay old`, not an average. With `nesterov` the step takes
+    in `new` once more.
+    """
+    trace = new + decay * old
+    return (new + decay * trace if nesterov else trace), trace

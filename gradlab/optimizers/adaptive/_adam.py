@@ -33,10 +33,10 @@ class ScaleByAdam(core.Rule):
         def leaf(h: Any, g: Any, m: Any, v: Any) -> tuple:
             m = core.average(m, g, h.b1)
             v = core.average(v.real, core.abs_sq(g), h.b2)
-            m_hat = core.debias(m, h.b1, count)
             if self.nesterov:
-                ahead = core.debias(m, h.b1, optax.safe_increment(count))
-                m_hat = core.average(ahead, core.debias(g, h.b1, count), h.b1)
+                m_hat = core.look_ahead(m, g, h.b1, count)
+            else:
+                m_hat = core.debias(m, h.b1, count)
             v_hat = core.debias(v, h.b2, count)
             return core.divide(m_hat, core.sqrt(v_hat + h.eps_root) + h.eps), m, v
 
