@@ -32,14 +32,14 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpu": _processor(),
-        "cores": _cores(),
+        "cores": cores(),
         "memory_bytes": _memory(),
         "device": f"{device.platform}: {device.device_kind}",
         "devices": jax.device_count(),
         **{package: _version(package) for package in _PACKAGES},
         "gradlab": getattr(gradlab, "__version__", None) or _version("gradlab"),
         "precision": str(jnp.result_type(float)),
-        "matmul_precision": str(jax.config.read("jax_default_matmul_precision") or "default"),
+        "matmul_precision": _matmul_precision(),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "git_revision": _revision(),
     }
@@ -51,6 +51,11 @@ def load_average() -> float | None:
         return round(os.getloadavg()[0], 2)
     except (AttributeError, OSError):
         return None
+
+
+def _matmul_precision() -> str:
+    precision = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
+    return str(precision or "default")
 
 
 def _version(package: str) -> str | None:
@@ -70,7 +75,8 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Returns how many cores this process may use."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:
