@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from collections.abc import Sequence
+from types import NoneType
 from typing import Any
 
 import jax
@@ -14,7 +15,7 @@ from jax.tree_util import keystr
 
 from gradlab.core import _build
 from gradlab.core._data import Data
-from gradlab.core._fields import interval_of, is_static, is_tracer, number
+from gradlab.core._fields import Interval, interval_of, is_static, is_tracer, number
 from gradlab.core._rule import Rule, Transform
 from gradlab.core._schedule import Schedule
 
@@ -234,6 +235,17 @@ def concrete(opt: Any) -> Any:
     return jax.tree_util.tree_map_with_path(leaf, opt)
 
 
+def intervals(opt: Any) -> dict[str, Interval]:
+    """The range of every hyperparameter, by the paths of `hyperparameters`."""
+    found = {}
+    for path, steps in _fields(opt).items():
+        field = next(step for step in reversed(steps) if not isinstance(step, int))
+        value = _get(opt, steps)
+        if not is_static(field) and not isinstance(value, Data | Transform | tuple | NoneType):
+            found[path] = interval_of(field)
+    return {path: found[path] for path in hyperparameters(opt)}
+
+
 def check(opt: Any) -> Any:
     """Checks every hyperparameter against its range, after a meta-update say.
 
@@ -243,12 +255,9 @@ def check(opt: Any) -> Any:
     Raises:
       ValueError: a value is NaN or outside its range, with path, value and bound.
     """
-    for path, steps in _fields(opt).items():
-        field = next(step for step in reversed(steps) if not isinstance(step, int))
-        value = _get(opt, steps)
-        if is_static(field) or value is None or isinstance(value, Data | Transform | tuple):
-            continue
-        number("check", path, value, interval_of(field))
+    values = hyperparameters(opt)
+    for path, interval in intervals(opt).items():
+        number("check", path, values[path], interval)
     return opt
 
 

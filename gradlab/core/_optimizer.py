@@ -77,7 +77,7 @@ class Optimizer(Rule):
             return updates
         if params is None:
             raise ValueError(
-                f"{type(self).__name__}: weight_decay needs the parameters: "
+                f"{self.owner()}: weight_decay needs the parameters: "
                 "opt.update(grads, state, params)"
             )
         rule = self.with_values(weight_decay=weight_decay)

@@ -35,13 +35,17 @@ class Polynomial(core.Schedule):
         return (self.init_value - self.end_value) * fraction**self.power + self.end_value
 
 
-class Linear(Polynomial):
-    """A polynomial schedule of power one."""
+class Linear(core.Schedule):
+    """From one value to another along a line."""
+
+    init_value: Scalar = hyper()
+    end_value: Scalar = hyper()
+    transition_steps: Scalar = hyper()
+    transition_begin: Scalar = hyper(default=0.0)
 
     def __call__(self, count: Any) -> Any:
-        return linear(
-            self.init_value, self.end_value, count, self.transition_steps, self.transition_begin
-        )
+        steps, begin = self.transition_steps, self.transition_begin
+        return linear(self.init_value, self.end_value, count, steps, begin)
 
 
 def remaining(count: Any, steps: Any) -> jax.Array:

@@ -1,0 +1,12 @@
+"""The contract that every gradient transformation keeps, as functions to call on one.
+
+`check_transformation(opt)` checks a rule of your own and says in plain words which promise
+broke. The functions in `PROMISES` check one promise each.
+"""
+
+from gradlab.testing._contract import PROMISES as PROMISES
+from gradlab.testing._contract import ContractError as ContractError
+from gradlab.testing._contract import Report as Report
+from gradlab.testing._contract import check_entry as check_entry
+from gradlab.testing._contract import check_transformation as check_transformation
+from gradlab.testing._subject import Subject as Subject

@@ -1,0 +1,202 @@
+"""Promises about arrays: dtypes, buffers, trees, complex numbers, plain state, sharding."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from gradlab import core
+from gradlab.testing._failure import require
+from gradlab.testing._subject import OBJECTIVES, Subject, problem_params
+
+DTYPES = (jnp.float16, jnp.bfloat16, jnp.float32)
+
+
+def _update(subject: Subject, opt: Any, gradients: Any, state: Any, params: Any) -> Any:
+    declared = opt.rule.declared()
+    extra = {
+        "value": jnp.float32(1.0),
+        "grad": gradients,
+        "value_fn": lambda p: sum(jnp.sum(x) for x in jax.tree.leaves(p)),
+        "grad_fn": lambda p: jax.tree.map(lambda g: g * 1, gradients),
+        "key": jax.random.PRNGKey(0),
+    }
+    return opt.update(gradients, state, params, **{k: v for k, v in extra.items() if k in declared})
+
+
+def _shapes(tree: Any) -> Any:
+    return jax.tree.map(lambda x: (jnp.shape(x), jnp.result_type(x)), tree)
+
+
+def check_dtypes(subject: Subject) -> str:
+    """State keeps its dtypes and updates have the parameters', for every mixture."""
+    kinds = {"floats": subject.opt, "float32 arrays": core.as_arrays(subject.opt)}
+    for (kind, opt), low, high in itertools.product(kinds.items(), DTYPES, DTYPES):
+        params = problem_params(high)
+        gradients = jax.tree.map(lambda g: g.astype(low), subject.like_gradients(params))
+
+        def step(opt: Any, gradients: Any, params: Any) -> Any:
+            state = opt.init(params)
+            return state, _update(subject, opt, gradients, state, params)
+
+        state, (updates, new_state) = jax.eval_shape(step, opt, gradients, params)
+        where = f"{low.__name__} gradients, {high.__name__} parameters, {kind} as hyperparameters"
+        require(
+            _shapes(state) == _shapes(new_state), f"the state changes shape or dtype with {where}"
+        )
+        require(
+            _shapes(updates) == _shapes(params), f"updates are not shaped like params with {where}"
+        )
+        for x in jax.tree.leaves(state):
+            narrow = jnp.issubdtype(x.dtype, jnp.floating) and jnp.finfo(x.dtype).bits < 32
+            require(not narrow, f"an average is kept in {x.dtype} with {where}")
+    _check_vmapped_dtypes(subject)
+    _check_float16_zero(subject)
+    return "nine pairs"
+
+
+def _check_vmapped_dtypes(subject: Subject) -> None:
+    opts = core.stack([subject.opt] * 2)
+    params = problem_params(jnp.bfloat16)
+
+    def run(opt: Any) -> Any:
+        def body(carry: Any, _: Any) -> Any:
+            params, state = carry
+            gradients = subject.like_gradients(params, 0.5)
+            updates, state = _update(subject, opt, gradients, state, params)
+            return (optax.apply_updates(params, updates), state), None
+
+        return jax.lax.scan(body, (params, opt.init(params)), None, length=2)[0]
+
+    try:
+        jax.eval_shape(jax.vmap(run), opts)
+    except TypeError as error:
+        require(False, f"stacked hyperparameters change a dtype inside scan: {error}")
+
+
+def _check_float16_zero(subject: Subject) -> None:
+    params = problem_params(jnp.float16)
+    state = subject.opt.init(params)
+    updates, state = _update(subject, subject.opt, subject.like_gradients(params), state, params)
+    finite = [bool(jnp.all(jnp.isfinite(x))) for x in jax.tree.leaves((updates, state))]
+    require(all(finite), "a float16 gradient of zero gives a non-finite update or state")
+
+
+def check_donation(subject: Subject) -> str:
+    """No two buffers of state and parameters are the same, so the first step can donate."""
+    params = problem_params()
+    state = subject.opt.init(params)
+    leaves = jax.tree.leaves((params, state))
+    pointers = [x.unsafe_buffer_pointer() for x in leaves if x.size]
+    require(len(set(pointers)) == len(pointers), "two buffers of state or parameters are aliased")
+    return f"{len(pointers)} buffers"
+
+
+def check_plain_state(subject: Subject) -> str:
+    """State is arrays in named tuples; a run that was saved and restored goes on alike."""
+    params = problem_params()
+    opt = subject.opt
+    gradients = subject.gradients(params)
+    extra = subject.required_extra(params)
+    state = opt.init(params)
+    for x in jax.tree.leaves(state):
+        require(isinstance(x, jax.Array), f"the state holds {type(x).__name__}, not only arrays")
+        require(
+            not jnp.issubdtype(x.dtype, jax.dtypes.extended), "the state holds a typed PRNG key"
+        )
+    _, state = opt.update(gradients, state, params, **extra)
+    stored = jax.tree.map(np.asarray, state)
+    restored = jax.tree.map(jnp.asarray, stored)
+    straight = opt.update(gradients, state, params, **extra)
+    resumed = opt.update(gradients, restored, params, **extra)
+    same = jax.tree.map(
+        lambda a, b: np.array_equal(np.asarray(a), np.asarray(b), equal_nan=True), straight, resumed
+    )
+    require(all(jax.tree.leaves(same)), "a restored state gives another step than the original")
+    return f"{len(jax.tree.leaves(state))} arrays"
+
+
+def check_trees(subject: Subject) -> str:
+    """Odd trees work: None, masked leaves, scalars, empty arrays, empty trees, containers."""
+    draw = np.random.default_rng(3)
+    array = lambda *s: jnp.asarray(draw.normal(size=s), jnp.float32)  # noqa: E731
+    trees = {
+        "a tree with None, scalars and empty arrays": {
+            "none": None,
+            "scalar": array(),
+            "empty": array(0, 3),
+            "nested": (array(2), [array(2, 3), {"deep": array(4)}]),
+        },
+        "a masked tree": {"masked": optax.MaskedNode(), "kept": array(3, 2)},
+        "a single array": array(3, 2),
+    }
+    for name, params in trees.items():
+        state = subject.opt.init(params)
+        gradients = subject.like_gradients(params, 0.5)
+        updates, state = _update(subject, subject.opt, gradients, state, params)
+        require(_shapes(updates) == _shapes(params), f"{name}: updates are not shaped like params")
+        finite = [bool(jnp.all(jnp.isfinite(x))) for x in jax.tree.leaves((updates, state))]
+        require(all(finite), f"{name}: an update or a state is not finite")
+    for empty in ({}, ()):
+        updates, _ = _update(subject, subject.opt, empty, subject.opt.init(empty), empty)
+        require(updates == empty, f"an empty tree {empty!r} gives {updates!r}")
+    return f"{len(trees) + 2} trees"
+
+
+def check_complex(subject: Subject) -> str:
+    """Complex parameters work where the method is defined on them, and raise elsewhere."""
+    values = jnp.asarray([[1 + 2j, -0.5j], [0.3, -1 - 1j]], jnp.complex64)
+    params = {"w": values}
+    lead = jnp.arange(1, OBJECTIVES + 1).reshape(-1, 1, 1) if subject.stacked else 1.0
+    gradients = {"w": jnp.asarray(lead * jnp.conj(values) * (1 - 0.5j), jnp.complex64)}
+    try:
+        state = subject.opt.init(params)
+        updates, new_state = _update(subject, subject.opt, gradients, state, params)
+    except (TypeError, ValueError) as error:
+        require(not subject.traits.complex, f"it claims complex support but raises: {error}")
+        require("complex" in str(error), f"complex parameters raise without saying so: {error}")
+        return "complex parameters are refused"
+    require(
+        subject.traits.complex, "it denies complex support, but complex parameters do not raise"
+    )
+    require(updates["w"].dtype == jnp.complex64, "the update of a complex parameter is not complex")
+    require(_shapes(state) == _shapes(new_state), "complex parameters change the state's dtypes")
+    require(
+        bool(jnp.all(jnp.isfinite(updates["w"]))), "the update of a complex parameter is not finite"
+    )
+    return "complex parameters work"
+
+
+def check_sharding(subject: Subject) -> str:
+    """State is sharded like its parameter, and eight devices give one device's numbers."""
+    if jax.device_count() < 8:
+        return "not tried: fewer than 8 devices"
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    placed = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
+    draw = np.random.default_rng(4)
+    params = {"w": jnp.asarray(draw.normal(size=(16, 4)), jnp.float32)}
+    gradients = {"w": subject.like_gradients(params, 1.0)["w"] * params["w"]}
+    if subject.stacked:
+        gradients = {"w": gradients["w"] * jnp.arange(-1.0, OBJECTIVES - 1).reshape(-1, 1, 1)}
+    split = jax.device_put(params, placed)
+    lead = (None,) * (gradients["w"].ndim - 2)
+    split_gradients = jax.device_put(
+        gradients, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*lead, "data"))
+    )
+    state = subject.opt.init(split)
+    for x in jax.tree.leaves(state):
+        if x.shape == (16, 4):
+            require(
+                x.sharding.is_equivalent_to(placed, 2), "state is not sharded like its parameter"
+            )
+    step = jax.jit(lambda g, s, p: _update(subject, subject.opt, g, s, p)[0])
+    many = np.asarray(step(split_gradients, state, split)["w"])
+    one = np.asarray(step(gradients, subject.opt.init(params), params)["w"])
+    error = np.max(np.abs(many - one)) / max(1e-6, float(np.max(np.abs(one))))
+    require(error < 1e-5, f"eight devices differ from one by {error:.1e}")
+    return f"eight devices differ by {error:.1e}"

@@ -1,0 +1,164 @@
+"""Promises that an entry chooses to make: each claim is shown, each denial is necessary."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradlab.testing._failure import require
+from gradlab.testing._subject import Subject, problem_params
+
+
+def _two_steps(subject: Subject, first: Any, second: Any, params: Any) -> Any:
+    """Updates of a second step, after a first one has filled the state."""
+    extra = subject.required_extra(params)
+    _, state = subject.opt.update(first, subject.opt.init(params), params, **extra)
+    return subject.opt.update(second, state, params, **extra)[0]
+
+
+def _flat(tree: Any) -> jax.Array:
+    return jnp.concatenate([jnp.ravel(x) for x in jax.tree.leaves(tree)])
+
+
+def check_elementwise(subject: Subject) -> str:
+    """Each coordinate is updated from its own gradient alone, or else it is not claimed."""
+    params = problem_params()
+    gradients = subject.gradients(params)
+    run = functools.partial(_two_steps, subject, params=params)
+    changed = jax.tree.map(lambda g: g, gradients)
+    changed["hidden"]["kernel"] = gradients["hidden"]["kernel"].at[..., 0, 0].add(2.0)
+    before, after = (np.array(_flat(run(gradients, g))) for g in (gradients, changed))
+    zeros = jax.tree.map(lambda p: jnp.zeros(p.shape, bool), params)
+    zeros["hidden"]["kernel"] = zeros["hidden"]["kernel"].at[0, 0].set(True)
+    own = np.array(_flat(zeros))
+    spread = float(np.max(np.abs(after - before)[~own]))
+    if subject.traits.elementwise:
+        require(
+            spread == 0, "it claims to be elementwise, but one gradient moves other coordinates"
+        )
+        return "one coordinate moves alone"
+    require(spread > 0, "it denies being elementwise, but no coordinate feels another's gradient")
+    return "coordinates feel each other"
+
+
+def check_smooth(subject: Subject) -> str:
+    """Updates have no kink or jump along lines of gradients, or else one is documented."""
+    with jax.enable_x64(True):
+        found = _roughness(subject)
+    if subject.traits.smooth:
+        require(not found, f"it claims to be smooth, but there is a kink or jump: {found}")
+        require(not subject.traits.kinks, "it claims to be smooth and yet documents kinks")
+        return "no kink on the lines tried"
+    require(subject.traits.kinks, "it denies being smooth without saying where it is not")
+    require(found, "it denies being smooth, but no kink or jump was found")
+    return found
+
+
+def _roughness(subject: Subject) -> str:
+    """Where an update is not smooth on lines of gradients, in words; empty if nowhere.
+
+    At a kink the central second difference shrinks like the step, at a jump not at all;
+    where the function is smooth it shrinks like the square.
+    """
+    params = problem_params(jnp.float64)
+    gradients = subject.gradients(params)
+    for name, line in _lines(gradients).items():
+
+        @jax.jit
+        def along(t: jax.Array, line: Callable = line) -> jax.Array:
+            updates = jax.vmap(lambda s: _two_steps(subject, gradients, line(s), params))(t)
+            return jnp.concatenate(
+                [jnp.reshape(u, (t.size, -1)) for u in jax.tree.leaves(updates)], 1
+            )
+
+        coarse, fine = (_second_difference(along, h) for h in (2e-3, 1e-3))
+        worst = np.argmax(fine.max(0))
+        ratio = coarse.max(0)[worst] / max(fine.max(0)[worst], 1e-300)
+        if fine.max() > 1e-9 and ratio < 3:
+            return (
+                f"on {name}, halving the step divides the second difference by {ratio:.2f}, not 4"
+            )
+    return ""
+
+
+def _second_difference(along: Callable, h: float) -> np.ndarray:
+    grid = jnp.arange(-1.5, 1.5, h) + 1e-7
+    values = np.asarray(along(grid))
+    return np.abs(values[2:] - 2 * values[1:-1] + values[:-2])
+
+
+def _lines(gradients: Any) -> dict[str, Callable[[jax.Array], Any]]:
+    def scaled(s: jax.Array) -> Any:
+        return jax.tree.map(lambda g: s * g, gradients)
+
+    def turned(s: jax.Array) -> Any:
+        return jax.tree.map(
+            lambda g: g * (1 + s * jnp.cos(7.0 * jnp.arange(g.size)).reshape(g.shape)), gradients
+        )
+
+    return {"a line through zero": scaled, "a line that turns the gradient": turned}
+
+
+def check_stochastic(subject: Subject) -> str:
+    """Random numbers come from a key in the state, or else there are none."""
+    params = problem_params()
+    state = subject.opt.init(params)
+    keys = [x for x in jax.tree.leaves(state) if x.dtype == jnp.uint32]
+    if not subject.traits.stochastic:
+        require(not keys, "it denies being stochastic, but its state holds a key")
+        return "deterministic"
+    require(bool(keys), "it claims to be stochastic, but its state holds no raw uint32 key")
+    other = jax.tree.map(lambda x: x + 1 if x.dtype == jnp.uint32 else x, state)
+    gradients = subject.gradients(params)
+    extra = subject.required_extra(params)
+    update = lambda s: np.array(_flat(subject.opt.update(gradients, s, params, **extra)[0]))  # noqa: E731
+    require(np.array_equal(update(state), update(state)), "the same key gives other updates")
+    require(not np.array_equal(update(state), update(other)), "the key in the state has no effect")
+    return "the key decides"
+
+
+def check_gradient_evaluations(subject: Subject) -> str:
+    """A step evaluates the gradient as often as declared."""
+    params = problem_params()
+    calls = 1  # the gradient that update is given
+
+    def counted(p: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        return subject.gradients(p)
+
+    extra = {**subject.extra(params), "grad_fn": counted}
+
+    def step(params: Any) -> Any:
+        return subject.opt.update(
+            subject.gradients(params), subject.opt.init(params), params, **extra
+        )
+
+    jax.eval_shape(step, params)
+    expected = subject.traits.gradient_evaluations
+    require(
+        calls == expected, f"a step takes {calls} gradient evaluations, declared are {expected}"
+    )
+    return f"{calls} a step"
+
+
+def check_conditionals(subject: Subject) -> str:
+    """Work that is done only now and then is still skipped under vmap over a stack."""
+    from gradlab import core
+
+    params = problem_params()
+    gradients = subject.gradients(params)
+    extra = subject.required_extra(params)
+
+    def step(opt: Any) -> Any:
+        return opt.update(gradients, opt.init(params), params, **extra)
+
+    single = str(jax.make_jaxpr(step)(subject.opt)).count("cond[")
+    mapped = str(jax.make_jaxpr(jax.vmap(step))(core.stack([subject.opt] * 2))).count("cond[")
+    require(mapped >= single, f"{single - mapped} of {single} conditionals are lost under vmap")
+    return f"{single} conditionals"

@@ -1,0 +1,126 @@
+"""The contract as a whole."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+
+import optax
+
+from gradlab.core import Entry, Traits, Transform
+from gradlab.testing import _arrays, _claims, _derivatives, _protocol
+from gradlab.testing._failure import BrokenPromise
+from gradlab.testing._subject import Subject
+
+PROMISES: dict[str, Callable[[Subject], str]] = {
+    "it is an optax transformation": _protocol.check_protocol,
+    "it is data": _protocol.check_data,
+    "its current hyperparameters can be read": _protocol.check_schedulable,
+    "extra arguments": _protocol.check_extra_arguments,
+    "what it needs": _protocol.check_needs,
+    "bad input is refused": _protocol.check_bad_input,
+    "one trace for all values": _derivatives.check_one_trace,
+    "vmap over a stack equals a loop": _derivatives.check_vmap_equals_loop,
+    "every hyperparameter is consumed": _derivatives.check_consumed,
+    "hypergradients equal finite differences": _derivatives.check_hypergradients,
+    "hypergradients are finite at zero": _derivatives.check_finite_at_zero,
+    "dtypes are stable": _arrays.check_dtypes,
+    "the first step can donate": _arrays.check_donation,
+    "state is plain and resumes": _arrays.check_plain_state,
+    "odd trees work": _arrays.check_trees,
+    "complex numbers": _arrays.check_complex,
+    "sharded state": _arrays.check_sharding,
+    "elementwise": _claims.check_elementwise,
+    "smooth": _claims.check_smooth,
+    "stochastic": _claims.check_stochastic,
+    "gradient evaluations": _claims.check_gradient_evaluations,
+    "conditionals survive vmap": _claims.check_conditionals,
+}
+"""Each promise of the contract, in plain words, and the function that checks it."""
+
+
+class ContractError(AssertionError):
+    """Promises of the contract that a transformation does not keep."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What was found for each promise.
+
+    Attributes:
+      opt: the transformation.
+      kept: promise to what was seen.
+      broken: promise to what went wrong.
+    """
+
+    opt: Transform
+    kept: dict[str, str]
+    broken: dict[str, str]
+
+    def __str__(self) -> str:
+        lines = [f"{self.opt!r} breaks {len(self.broken)} of {len(self.kept) + len(self.broken)}:"]
+        lines += [f"  - {promise}: {why}" for promise, why in self.broken.items()]
+        return "\n".join(lines)
+
+
+def check_transformation(
+    opt: optax.GradientTransformation,
+    *,
+    needs: tuple[str, ...] = (),
+    traits: Traits = Traits(),
+    is_optimizer: bool = True,
+    make: Callable[..., Transform] | None = None,
+    promises: Iterable[str] | None = None,
+) -> Report:
+    """Checks a gradient transformation against the contract.
+
+    Args:
+      opt: the transformation, built by a rule of yours.
+      needs: `("stacked",)` for gradients with a leading axis of objectives.
+      traits: what it claims beyond the contract; claims and denials are both tested.
+      is_optimizer: whether its updates are to be added to the parameters. False for
+        transformations of gradients, whose updates point uphill.
+      make: the public function with working defaults, to try its errors.
+      promises: which of `PROMISES` to check. All by default.
+
+    Returns:
+      A report of what was seen for each promise.
+
+    Raises:
+      ContractError: promises that do not hold, in plain words.
+      TypeError: `opt` is not a gradlab transform.
+
+    Example:
+      >>> import gradlab as gl
+      >>> report = gl.testing.check_transformation(gl.sgd(0.1), promises=["it is data"])
+      >>> report.kept
+      {'it is data': '1 leaves'}
+    """
+    if not isinstance(opt, Transform):
+        raise TypeError(f"check_transformation needs a gradlab transform, got {opt!r}")
+    subject = Subject(opt, needs, traits, 1.0 if is_optimizer else -0.05, make)
+    return _check(subject, promises)
+
+
+def check_entry(entry: Entry, promises: Iterable[str] | None = None) -> Report:
+    """Checks an entry of the catalogue, with the needs and traits that it declares.
+
+    Raises:
+      ContractError: promises that do not hold, in plain words.
+    """
+    return _check(Subject.of(entry), promises)
+
+
+def _check(subject: Subject, promises: Iterable[str] | None) -> Report:
+    kept, broken = {}, {}
+    for promise in PROMISES if promises is None else promises:
+        try:
+            kept[promise] = PROMISES[promise](subject)
+        except BrokenPromise as error:
+            broken[promise] = str(error)
+        except Exception as error:
+            broken[promise] = f"{type(error).__name__}: {error}"
+    report = Report(subject.opt, kept, broken)
+    if broken:
+        raise ContractError(str(report))
+    return report

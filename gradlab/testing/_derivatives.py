@@ -1,0 +1,232 @@
+"""Promises about hyperparameters as numbers: one trace, vmap, derivatives, consumption.
+
+All of them read one probe: the canonical problem trained for a few steps in float64, as
+four compiled programs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradlab import core
+from gradlab.testing._failure import require
+from gradlab.testing._subject import (
+    Subject,
+    far,
+    interior,
+    map_hyperparameters,
+    problem_params,
+    train,
+    with_leaf,
+)
+
+RELATIVE_STEP = 1e-5
+VALUES = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Probe:
+    """What the compiled programs of one subject gave.
+
+    Attributes:
+      names: paths of the hyperparameters.
+      base: their values at the interior point.
+      steps: finite-difference step for each.
+      loss: final loss at the interior point.
+      looped, mapped: final parameters, flattened, for base, base ± step of each leaf, and a
+        far value of each leaf: one run at a time, and as one vmapped program.
+      losses: final losses of the same runs.
+      traces: how often the single program was traced over all of them and 20 more values
+        of each hyperparameter.
+      reverse, forward: derivatives of the final loss by hyperparameter.
+      params_reverse, params_forward: directional derivative by the initial parameters.
+      params_difference: its central difference.
+    """
+
+    names: tuple[str, ...]
+    base: np.ndarray
+    steps: np.ndarray
+    loss: float
+    looped: np.ndarray
+    mapped: np.ndarray
+    losses: np.ndarray
+    traces: int
+    reverse: np.ndarray
+    forward: np.ndarray
+    params_reverse: float
+    params_forward: float
+    params_difference: float
+
+
+@functools.lru_cache(maxsize=4)
+def probe(subject: Subject) -> Probe:
+    """Runs the programs, once for each subject."""
+    with jax.enable_x64(True):
+        return _probe(subject)
+
+
+def _flat(tree: Any) -> jax.Array:
+    return jnp.concatenate([jnp.ravel(x) for x in jax.tree.leaves(tree)])
+
+
+def _variants(opt: Any, base: np.ndarray, steps: np.ndarray, far_values: list[float]) -> list:
+    variants = [opt]
+    for i, (x, h) in enumerate(zip(base, steps, strict=True)):
+        variants += [with_leaf(opt, i, float(x + h)), with_leaf(opt, i, float(x - h))]
+        variants.append(with_leaf(opt, i, far_values[i]))
+    return variants
+
+
+def _probe(subject: Subject) -> Probe:
+    params = problem_params(jnp.float64)
+    opt = interior(subject.opt)
+    names = tuple(core.hyperparameters(opt))
+    base = np.array([float(x) for x in jax.tree.leaves(opt)])
+    steps = np.abs(base) * RELATIVE_STEP
+    far_values = jax.tree.leaves(map_hyperparameters(lambda _, x, interval: far(x, interval), opt))
+    traces = 0
+
+    def run(opt: Any, params: Any) -> tuple[jax.Array, jax.Array]:
+        nonlocal traces
+        traces += 1
+        value, end = train(opt, params, subject=subject)
+        return value, _flat(end)
+
+    single = jax.jit(run)
+    variants = _variants(opt, base, steps, far_values)
+    looped = [single(variant, params) for variant in variants]
+    for i, x in enumerate(base):
+        for value in np.linspace(x, far_values[i], VALUES):
+            single(with_leaf(opt, i, float(value)), params)
+    single_traces = traces
+    direction = jax.tree.map(jnp.cos, params)
+    h = 1e-6
+    ahead, behind = (
+        single(opt, jax.tree.map(lambda p, d, s=s: p + s * h * d, params, direction))[0]
+        for s in (1, -1)
+    )
+    mapped = jax.jit(jax.vmap(run, in_axes=(0, None)))(core.stack(variants), params)[1]
+    derivatives = jax.jit(functools.partial(_derivatives, subject))(opt, params, direction)
+    (by_opt, by_params), forward, params_forward = derivatives
+    return Probe(
+        names=names,
+        base=base,
+        steps=steps,
+        loss=float(looped[0][0]),
+        looped=np.array([end for _, end in looped]),
+        mapped=np.asarray(mapped),
+        losses=np.array([float(value) for value, _ in looped]),
+        traces=single_traces,
+        reverse=np.array([float(x) for x in jax.tree.leaves(by_opt)]),
+        forward=np.asarray(forward),
+        params_reverse=float(_flat(by_params) @ _flat(direction)),
+        params_forward=float(params_forward),
+        params_difference=float((ahead - behind) / (2 * h)),
+    )
+
+
+def _derivatives(subject: Subject, opt: Any, params: Any, direction: Any) -> tuple:
+    """Reverse and forward derivatives of the final loss, as one program."""
+
+    def final(opt: Any, params: Any) -> jax.Array:
+        return train(opt, params, subject=subject)[0]
+
+    leaves, treedef = jax.tree.flatten(opt)
+    leaves = [jnp.asarray(x, params["gain"].dtype) for x in leaves]
+    opt = treedef.unflatten(leaves)
+    still = jax.tree.map(jnp.zeros_like, params)
+
+    def push(row: jax.Array, direction: Any) -> jax.Array:
+        tangent = treedef.unflatten(list(row))
+        return jax.jvp(final, (opt, params), (tangent, direction))[1]
+
+    rows = jnp.eye(len(leaves) + 1, dtype=params["gain"].dtype)
+    directions = jax.tree.map(
+        lambda d, z: (
+            jnp.concatenate([jnp.stack([z] * len(leaves)), d[None]]) if leaves else d[None]
+        ),
+        direction,
+        still,
+    )
+    forward = jax.vmap(push)(rows[:, : len(leaves)], directions)
+    return jax.grad(final, argnums=(0, 1))(opt, params), forward[:-1], forward[-1]
+
+
+def check_one_trace(subject: Subject) -> str:
+    """Changing hyperparameters never makes jit trace again."""
+    traces = probe(subject).traces
+    values = VALUES * len(probe(subject).names)
+    require(traces == 1, f"{values} values of its hyperparameters took {traces} traces, not one")
+    return f"{values} values, one trace"
+
+
+def check_vmap_equals_loop(subject: Subject) -> str:
+    """A vmapped stack of optimizers gives what a Python loop over them gives."""
+    p = probe(subject)
+    scale = np.maximum(np.abs(p.looped), 1e-3)
+    error = np.max(np.abs(p.looped - p.mapped) / scale)
+    require(error < 1e-8, f"a vmapped stack differs from a loop by {error:.1e} (relative, float64)")
+    return f"largest difference {error:.1e}"
+
+
+def check_hypergradients(subject: Subject) -> str:
+    """Derivatives by every hyperparameter are finite and equal finite differences."""
+    p = probe(subject)
+    ahead, behind = p.losses[1::3], p.losses[2::3]
+    difference = (ahead - behind) / (2 * p.steps)
+    # Rounding of two losses, amplified by twenty steps, over the step.
+    noise = 1e4 * np.finfo(np.float64).eps * max(abs(p.loss), 1) / p.steps
+    allowed = 1e-5 * np.abs(difference) + noise
+    for i, name in enumerate(p.names):
+        for mode, value in (("reverse", p.reverse[i]), ("forward", p.forward[i])):
+            require(np.isfinite(value), f"the {mode}-mode derivative by {name} is {value}")
+            require(
+                abs(value - difference[i]) <= allowed[i],
+                f"the {mode}-mode derivative by {name} is {value:.10g}, "
+                f"the finite difference {difference[i]:.10g}",
+            )
+    _check_params_derivative(p)
+    return f"{len(p.names)} hyperparameters and the initial parameters"
+
+
+def _check_params_derivative(p: Probe) -> None:
+    allowed = 1e-5 * abs(p.params_difference) + 1e-6
+    for mode, value in (("reverse", p.params_reverse), ("forward", p.params_forward)):
+        require(
+            np.isfinite(value) and abs(value - p.params_difference) <= allowed,
+            f"the {mode}-mode derivative by the initial parameters is {value:.10g}, "
+            f"the finite difference {p.params_difference:.10g}",
+        )
+
+
+def check_finite_at_zero(subject: Subject) -> str:
+    """In float32, at the configured values, hypergradients are finite on dead units."""
+    params = problem_params()
+    direction = jax.tree.map(jnp.ones_like, params)
+    program = jax.jit(functools.partial(_derivatives, subject))
+    by, forward, by_params = program(subject.opt, params, direction)
+    named = dict(zip(core.hyperparameters(subject.opt), jax.tree.leaves(by[0]), strict=True))
+    for name, value in named.items():
+        require(np.isfinite(value), f"float32, reverse mode: the derivative by {name} is {value}")
+    require(
+        all(bool(jnp.all(jnp.isfinite(x))) for x in jax.tree.leaves(by[1])),
+        "float32, reverse mode: a derivative by the initial parameters is not finite",
+    )
+    require(np.all(np.isfinite(forward)), f"float32, forward mode: {named.keys()} give {forward}")
+    require(np.isfinite(by_params), "float32, forward mode: by the initial parameters not finite")
+    return "finite in both modes"
+
+
+def check_consumed(subject: Subject) -> str:
+    """Every hyperparameter has an effect."""
+    p = probe(subject)
+    for i, name in enumerate(p.names):
+        change = np.max(np.abs(p.looped[3 + 3 * i] - p.looped[0]))
+        require(change > 1e-12, f"{name} has no effect: another value gives the same parameters")
+    return f"{len(p.names)} hyperparameters change the result"

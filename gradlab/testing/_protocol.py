@@ -1,0 +1,198 @@
+"""Promises about the object: what optax expects, values that compare, arguments, errors."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import pickle
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from gradlab import core
+from gradlab.testing._failure import require
+from gradlab.testing._subject import Subject, map_hyperparameters, problem_params
+
+
+def check_protocol(subject: Subject) -> str:
+    """It is an optax transformation: pure, and the same eagerly and under jit."""
+    opt = subject.opt
+    require(
+        isinstance(opt, optax.GradientTransformationExtraArgs),
+        "it is no optax.GradientTransformationExtraArgs",
+    )
+    params = problem_params()
+    gradients = subject.gradients(params)
+    extra = subject.extra(params)
+    state = opt.init(params)
+    before = jax.tree.map(np.array, (params, gradients, state))
+    updates, new_state = opt.update(gradients, state, params, **extra)
+    after = jax.tree.map(np.array, (params, gradients, state))
+    _require_equal(before, after, "init or update changed its arguments")
+    required = subject.required_extra(params)
+    again = jax.jit(lambda o, g, s, p: o.update(g, s, p, **required))(opt, gradients, state, params)
+    _require_close((updates, new_state), again, "eagerly and under jit the step differs")
+    return "pure; eager equals jit"
+
+
+def _require_equal(left: Any, right: Any, message: str) -> None:
+    same = jax.tree.map(lambda a, b: np.array_equal(a, b, equal_nan=True), left, right)
+    require(all(jax.tree.leaves(same)), message)
+
+
+def _require_close(left: Any, right: Any, message: str) -> None:
+    require(jax.tree.structure(left) == jax.tree.structure(right), f"{message}: other structures")
+    for a, b in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True):
+        a, b = np.asarray(a, np.complex128), np.asarray(b, np.complex128)
+        size = max(1e-6, float(np.max(np.abs(a), initial=0)))
+        error = float(np.max(np.abs(a - b), initial=0)) / size
+        require(error < 1e-4, f"{message} by {error:.1e} of the largest entry")
+
+
+def check_data(subject: Subject) -> str:
+    """Leaves are its hyperparameters; it compares, hashes, pickles and prints by value."""
+    opt = subject.opt
+    leaves, treedef = jax.tree.flatten(opt)
+    require(
+        all(isinstance(x, float) for x in leaves),
+        f"every leaf of a configured optimizer is a float, but there are {leaves}",
+    )
+    require(len(core.hyperparameters(opt)) == len(leaves), "two hyperparameters have the same path")
+    for twin in (treedef.unflatten(leaves), pickle.loads(pickle.dumps(opt)), copy.deepcopy(opt)):
+        require(twin == opt and not twin != opt, "a copy does not equal the original")
+        require(hash(twin) == hash(opt), "a copy has another hash")
+        require(jax.tree.structure(twin) == treedef, "a copy has another tree structure")
+    if subject.make is not None:
+        twin = subject.make()
+        require(twin == opt, "the same arguments give unequal optimizers")
+        require(hash(twin) == hash(opt), "the same arguments give other hashes")
+    for path, value in core.hyperparameters(opt).items():
+        require(
+            core.hyperparameters(core.replace(opt, {path: value})) == core.hyperparameters(opt),
+            f"replace does not take the path {path!r} that is printed",
+        )
+    require(
+        type(opt.rule).__name__ in repr(opt) or opt.rule.owner() in repr(opt),
+        "repr is not its name",
+    )
+    return f"{len(leaves)} leaves"
+
+
+def check_schedulable(subject: Subject) -> str:
+    """`gradlab.current` knows the value of every hyperparameter."""
+    state = subject.opt.init(problem_params())
+    now = core.current(subject.opt, state)
+    require(
+        set(now) == set(core.hyperparameters(subject.opt)),
+        f"gradlab.current gives {sorted(now)} for {sorted(core.hyperparameters(subject.opt))}",
+    )
+    return "current values are known"
+
+
+def check_extra_arguments(subject: Subject) -> str:
+    """Reserved names are accepted, unknown ones pass, near misses raise."""
+    params = problem_params()
+    required = subject.required_extra(params)
+
+    def update(**extra: Any) -> Any:
+        def step(gradients: Any, params: Any) -> Any:
+            state = subject.opt.init(params)
+            return subject.opt.update(gradients, state, params, **{**required, **extra})[0]
+
+        return jax.eval_shape(step, subject.gradients(params), params)
+
+    plain = update()
+    reserved = subject.extra(params)
+    for name, value in reserved.items():
+        require(update(**{name: value}) == plain, f"the reserved argument {name} is not accepted")
+    require(update(an_unrelated_argument=1) == plain, "an unknown argument does not pass through")
+    try:
+        update(vallue=1.0)
+    except TypeError as error:
+        require("'value'" in str(error), f"the near miss 'vallue' raises without a hint: {error}")
+    else:
+        require(False, "the near miss 'vallue' of the argument 'value' is swallowed")
+    return "reserved accepted, near misses refused"
+
+
+def check_bad_input(subject: Subject) -> str:
+    """Out-of-range hyperparameters, misspelt keywords and wrong trees say what is wrong."""
+    _check_ranges(subject)
+    _check_keywords(subject)
+    params = problem_params()
+    state = subject.opt.init(params)
+    gradients = subject.like_gradients(params)
+    del gradients["gain"]
+    try:
+        subject.opt.update(gradients, state, params, **subject.required_extra(params))
+    except ValueError as error:
+        require("gain" in str(error), f"a gradient tree without 'gain' raises without it: {error}")
+    else:
+        require(False, "a gradient tree that lacks a parameter is accepted")
+    return "messages name argument, value, bound and path"
+
+
+def _check_ranges(subject: Subject) -> None:
+    tried = []
+
+    def attempt(path: str, x: float, interval: core.Interval) -> float:
+        for bad in (interval.low - 1.0, interval.high + 1.0, float("nan")):
+            if np.isfinite(bad) or np.isnan(bad):
+                tried.append((path, bad, interval))
+        return x
+
+    map_hyperparameters(attempt, subject.opt)
+    for path, bad, interval in tried:
+        try:
+            core.replace(subject.opt, {path: bad})
+        except ValueError as error:
+            name = path.rsplit(".", 1)[-1].split("[")[0]
+            require(name in str(error), f"{path}={bad} raises without the name: {error}")
+            if np.isfinite(bad):
+                shown = str(bad) in str(error) and str(interval) in str(error)
+                require(shown, f"{path}={bad} raises without value and bound: {error}")
+        else:
+            require(False, f"{path}={bad} is accepted although the range is {interval}")
+
+
+def _check_keywords(subject: Subject) -> None:
+    make = subject.make
+    if make is None:
+        return
+    try:
+        make(no_such_argument_at_all=1.0)
+    except TypeError as error:
+        require("no_such_argument_at_all" in str(error), f"a misspelt keyword gives: {error}")
+    else:
+        require(False, "an unknown keyword of the public function is accepted")
+    for name in subject.search:
+        known = inspect.signature(subject.opt.rule.public or make).parameters
+        paths = core.hyperparameters(subject.opt)
+        named = name in known or any(path.rsplit(".", 1)[-1] == name for path in paths)
+        require(named, f"the search space names {name!r}, which is no argument")
+
+
+def check_needs(subject: Subject) -> str:
+    """Without an extra argument that it needs it says so."""
+    params = problem_params()
+    state = subject.opt.init(params)
+    for name in subject.opt.rule.required():
+        extra = subject.extra(params)
+        del extra[name]
+        try:
+            subject.opt.update(subject.gradients(params), state, params, **extra)
+        except TypeError as error:
+            require(name in str(error), f"without {name} the message is: {error}")
+        else:
+            require(False, f"it declares that it needs {name}, but works without")
+    if subject.stacked:
+        summed = jax.tree.map(lambda g: jnp.sum(g, 0), subject.gradients(params))
+        try:
+            subject.opt.update(summed, state, params)
+        except ValueError:
+            return "a summed gradient is refused"
+        require(False, "a gradient that was already summed is accepted")
+    return ", ".join(subject.opt.rule.required()) or "nothing"

@@ -1,0 +1,186 @@
+"""What the contract is tried on: a transformation, and one small problem for all.
+
+The problem holds everything on which optimizers break: a unit that is dead from the start,
+an embedding row that is never read, a head initialised at zero, a parameter that the loss
+does not use, a scalar. Where a gradient is zero there, it is exactly zero.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gradlab import core
+from gradlab.core import Entry, Traits, Transform
+
+STEPS = 20
+OBJECTIVES = 3
+
+
+def problem_params(dtype: Any = None) -> dict[str, Any]:
+    """Parameters of the canonical problem, in float32 unless said otherwise."""
+    draw = np.random.default_rng(0)
+
+    def array(*shape: int) -> jax.Array:
+        return jnp.asarray(draw.normal(size=shape), dtype or jnp.float32)
+
+    return {
+        "embed": array(3, 4),
+        "hidden": {"kernel": array(4, 3), "bias": array(3).at[2].set(-100.0)},
+        "head": jnp.zeros((3, 2), dtype or jnp.float32),
+        "gain": array(),
+        "unused": array(2),
+    }
+
+
+def objectives(params: Any) -> jax.Array:
+    """Three losses of the parameters, which pull in different directions."""
+    draw = np.random.default_rng(1)
+    dtype = params["gain"].dtype
+    inputs = params["embed"][np.array([0, 1, 0, 1])]
+    hidden = jax.nn.relu(inputs @ params["hidden"]["kernel"] + params["hidden"]["bias"])
+    shared = jnp.asarray(draw.normal(size=(3, 2)), dtype)
+    outputs = (hidden @ (params["head"] + 0.1 * shared * params["gain"])) * 3
+    targets = jnp.asarray(draw.normal(size=(OBJECTIVES, 4, 2)), dtype)
+    return jnp.mean(jnp.square(outputs - 4 * targets), axis=(1, 2)) + 0.1 * jnp.square(
+        params["gain"] - 1
+    )
+
+
+def loss(params: Any) -> jax.Array:
+    """The sum of the objectives."""
+    return jnp.sum(objectives(params))
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """A transformation under test.
+
+    Attributes:
+      opt: the transformation.
+      needs: as in `Entry.needs`.
+      traits: as in `Entry.traits`.
+      update_scale: what updates are multiplied by before they are added to parameters:
+        1 for optimizers, a negative number for transformations of gradients.
+      make: builds another instance from keyword arguments, for the checks of bad input.
+      search: hyperparameters that the declared search space names.
+    """
+
+    opt: Transform
+    needs: tuple[str, ...] = ()
+    traits: Traits = Traits()
+    update_scale: float = 1.0
+    make: Callable[..., Transform] | None = None
+    search: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, entry: Entry) -> Subject:
+        ascends = entry.room in ("transforms", "aggregators") or entry.name.startswith("scale_by")
+        return cls(
+            entry.make(),
+            entry.needs,
+            entry.traits,
+            -0.05 if ascends else 1.0,
+            entry.make,
+            tuple(entry.search_space),
+        )
+
+    @property
+    def stacked(self) -> bool:
+        """Whether gradients come with a leading axis of objectives."""
+        return "stacked" in self.needs
+
+    def gradients(self, params: Any) -> Any:
+        """Gradients of the canonical problem, one for each objective where stacked."""
+        return jax.jacrev(objectives)(params) if self.stacked else jax.grad(loss)(params)
+
+    def like_gradients(self, params: Any, fill: Any = 0.0) -> Any:
+        """Constant gradients for any tree of parameters."""
+        lead = (OBJECTIVES,) if self.stacked else ()
+        return jax.tree.map(
+            lambda p: jnp.full(lead + jnp.shape(p), fill, jnp.result_type(p)), params
+        )
+
+    def extra(self, params: Any) -> dict[str, Any]:
+        """The reserved extra arguments, as a training loop would pass them."""
+        return {
+            "value": loss(params),
+            "grad": jax.grad(loss)(params),
+            "value_fn": loss,
+            "grad_fn": jax.grad(loss),
+            "key": jax.random.PRNGKey(0),
+        }
+
+    def required_extra(self, params: Any) -> dict[str, Any]:
+        """Only those extra arguments that the transformation declares."""
+        declared = self.opt.rule.declared()
+        return {name: value for name, value in self.extra(params).items() if name in declared}
+
+
+def train(opt: Any, params: Any, *, subject: Subject, steps: int = STEPS) -> tuple[Any, Any]:
+    """Trains on the canonical problem; returns the loss and the parameters at the end."""
+
+    def step(carry: Any, _: Any) -> tuple[Any, Any]:
+        params, state = carry
+        gradients = subject.gradients(params)
+        updates, state = opt.update(gradients, state, params, **subject.required_extra(params))
+        params = jax.tree.map(lambda p, u: p + subject.update_scale * u, params, updates)
+        return (params, state), None
+
+    (params, _), _ = jax.lax.scan(step, (params, opt.init(params)), None, length=steps)
+    return loss(params), params
+
+
+def interior(opt: Transform) -> Transform:
+    """The optimizer moved off the bounds of its ranges, so that it can vary both ways.
+
+    Numbers below 1e-3 in size are raised to 1e-3 where their range allows: their effect
+    would drown in rounding.
+    """
+
+    def move(path: str, x: float, interval: core.Interval) -> float:
+        moved = 1e-3 if abs(x) < 1e-3 else x
+        if moved >= interval.high:
+            moved = x - 1e-3 * (interval.high - max(interval.low, x - 1))
+        return moved if interval.contains(np.asarray(moved * (1 + 1e-4))) else x
+
+    return map_hyperparameters(move, opt)
+
+
+def far(x: float, interval: core.Interval) -> float:
+    """A value well away from `x`, inside the range."""
+    for candidate in (x / 3, x * 3 + 0.3, (x + interval.low) / 2, (x + interval.high) / 2):
+        if math.isfinite(candidate) and candidate != x and interval.contains(np.asarray(candidate)):
+            return candidate
+    raise ValueError(f"no other value than {x} in {interval}")
+
+
+def map_hyperparameters(
+    function: Callable[[str, float, core.Interval], Any], opt: Transform
+) -> Any:
+    """Applies `function(path, value, interval)` to every hyperparameter."""
+    ranges = core.intervals(opt)
+    leaves, treedef = jax.tree.flatten(opt)
+    paths = core.hyperparameters(opt)
+    return treedef.unflatten(
+        [function(path, x, ranges[path]) for path, x in zip(paths, leaves, strict=True)]
+    )
+
+
+def with_leaf(opt: Transform, index: int, value: float) -> Transform:
+    """The optimizer with its leaf number `index` changed."""
+    leaves, treedef = jax.tree.flatten(opt)
+    return treedef.unflatten([*leaves[:index], value, *leaves[index + 1 :]])
+
+
+@functools.cache
+def params64() -> Any:
+    """The canonical parameters in float64; call it with x64 enabled."""
+    return problem_params(jnp.float64)
