@@ -11,7 +11,7 @@ from gradlab.bench.comparisons import FEWEST_SEEDS
 from gradlab.bench.intervals import METHOD
 from gradlab.bench.results import PIECES, Results
 from gradlab.bench.rows import costs, sweep, timing, tuned_row, untuned_row
-from gradlab.bench.selfcheck import self_check
+from gradlab.bench.selfcheck import find_planted, find_twin, self_check
 
 FEWEST_REPETITIONS = 30
 """Repetitions that the timing probe needs of every piece that a run repeats."""
@@ -249,8 +249,10 @@ def _self_check(results: Results) -> Found:
             problems.append(f"the baseline differs from itself on {check.problem}")
         if check.planted is None or check.planted.verdict != "worse":
             problems.append(f"a planted bad rate does not lose on {check.problem}")
-    base = results.baseline
-    return problems, f"{base} equals itself and loses at its worst rate on {len(checks)} problems"
+    base, twin = results.baseline, find_twin(results)
+    other = f"its second copy {twin}" if twin else "itself (the very same trials)"
+    bad = find_planted(results) or "the worst rate of its own sweep"
+    return problems, f"{base} shows no difference against {other}; {bad}, planted, loses"
 
 
 _CHECKS: tuple[tuple[str, Callable[[Results], Found]], ...] = (

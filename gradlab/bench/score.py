@@ -192,6 +192,7 @@ def summary(results: Results) -> dict[str, Any]:
             },
             "relative_cost": scored.relative,
             "protocol": scored.protocol,
+            "self_check": [_check_summary(check) for check in scored.self_check],
             "environment": results.environment,
         }
     )
@@ -248,6 +249,15 @@ def _comparison_summary(comparison: Comparison) -> dict[str, Any]:
         "effect": comparison.effect,
         "verdict": comparison.verdict,
         "reason": comparison.reason,
+    }
+
+
+def _check_summary(check: SelfCheck) -> dict[str, Any]:
+    return {
+        "problem": check.problem,
+        "passed": check.passed,
+        "same": _comparison_summary(check.same),
+        "planted": None if check.planted is None else _comparison_summary(check.planted),
     }
 
 

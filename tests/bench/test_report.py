@@ -1,0 +1,196 @@
+"""The report is one file that holds everything a study showed and loads nothing."""
+
+import dataclasses
+import json
+import math
+import re
+import shutil
+import subprocess
+import xml.etree.ElementTree as ElementTree
+from html.parser import HTMLParser
+
+import pytest
+
+from gradlab.bench.report import render, write
+from gradlab.bench.results import Trial
+from tests.bench.synthetic import realistic, results_of, sweep_of
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+@pytest.fixture(scope="module")
+def results():
+    return realistic()
+
+
+@pytest.fixture(scope="module")
+def page(results):
+    return render(results)
+
+
+class Text(HTMLParser):
+    """The visible words of a page, and the tags that were left open."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self.open: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        if tag not in ("meta", "link", "path", "circle", "rect", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        if tag not in ("path", "circle", "rect"):
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.words.append(data.strip())
+
+
+def test_the_file_is_written_whole_and_in_a_new_folder(results, tmp_path, page):
+    path = write(results, tmp_path / "new" / "report.html")
+    assert path.read_text(encoding="utf-8") == page
+    assert [entry.name for entry in path.parent.iterdir()] == ["report.html"]
+
+
+def test_nothing_is_loaded_from_anywhere(page):
+    assert not re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?(?:https?:)?//""", page)
+    assert "@import" not in page
+    assert "http://" not in page
+    assert "https://" not in page
+
+
+def test_the_page_is_light(page):
+    assert len(page.encode()) < 600_000
+
+
+def test_the_same_study_gives_the_same_page(results, page):
+    assert render(results) == page
+
+
+def test_tags_are_closed_and_every_chart_is_well_formed(page):
+    assert Text(page).open == []
+    charts = re.findall(r"<svg class=\"chart\".*?</svg>", page, re.DOTALL)
+    assert len(charts) == 3 + 3 * (3 + 7 + 1 + 1) + 2
+    for chart in charts:
+        ElementTree.fromstring(chart)
+        assert "nan" not in chart
+        assert "inf" not in re.sub(r">[^<]*<", "><", chart)
+
+
+def test_every_section_that_a_reader_needs_is_there(results, page):
+    words = " ".join(Text(page).words)
+    for title in ("Overview", "Learning curves", "Learning rates", "Untuned and tuned",
+                  "Time and memory of the implementation", "Paths in two dimensions", "Protocol",
+                  "Environment", "Run it again", "Rosenbrock", "gradlab bench synthetic",
+                  results.config_hash):  # fmt: skip
+        assert title in words
+    for info in results.problems:
+        assert info.title in words
+        assert info.target_origin in words
+    for label in results.optimizers:
+        assert label in words
+
+
+def test_every_seed_of_every_trial_is_in_the_page(results, page):
+    tables = re.findall(r"<details><summary>Every trial.*?</details>", page, re.DOTALL)
+    assert len(tables) == 3
+    cells = sum(table.count("<td>") + table.count("<td ") for table in tables)
+    assert cells == 3 * 7 * (7 + 1) * (2 + 3)
+    diverged = sum(trial.status == "diverged" for trial in results.trials)
+    assert sum(table.count("diverged at") for table in tables) == diverged > 0
+
+
+def test_a_best_rate_at_the_edge_is_called_invalid(page):
+    assert "invalid: the best learning rate is the highest of the sweep" in page
+
+
+def test_every_point_of_the_protocol_has_its_reason(page):
+    assert page.count("✓ met") + page.count("✗ not met") == 12
+    assert "lion on digits_mlp" in page
+
+
+def test_the_config_is_shown_as_it_was_resolved(results, page):
+    text = re.search(r"Resolved config</summary><pre>(.*?)</pre>", page, re.DOTALL)
+    assert text is not None
+    assert json.loads(text[1].replace("&#34;", '"')) == results.config
+
+
+def test_a_label_cannot_become_markup(results):
+    bad = "<b>adam & co</b>"
+    trials = sweep_of([[[1.0, 0.4]] * 3] * 3, optimizer=bad)
+    page = render(results_of(trials, optimizers=(bad, "b"), baseline=bad))
+    assert bad not in page
+    assert "&lt;b&gt;adam &amp; co&lt;/b&gt;" in page
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"trials": ()},
+        {"timings": (), "costs": ()},
+        {"environment": {}, "command": "", "config": {}, "config_hash": ""},
+        {"trajectories": ()},
+        {"incomplete": ("3: not timed", "the machine was busy")},
+    ],
+)
+def test_an_unfinished_or_partial_study_has_a_report_too(results, change):
+    page = render(dataclasses.replace(results, **change))
+    assert Text(page).open == []
+    assert all(line.split(": ")[-1] in page for line in change.get("incomplete", ()))
+
+
+def test_waiting_running_and_diverged_trials_are_shown_as_such():
+    trials = [
+        *sweep_of([[[1.0, math.nan]] * 3] * 3),
+        Trial("p", "b", 0, 0.1, 0, True, "waiting"),
+        Trial("p", "b", 0, 0.1, 1, True, "running"),
+    ]
+    page = render(results_of(trials))
+    assert "2 of 14 trials have not finished" in page
+    for word in ("diverged", "waiting", "running"):
+        assert word in page
+
+
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH")
+
+
+@pytest.mark.browser
+@needs_browser
+def test_a_browser_draws_the_charts_without_errors_or_requests(results, tmp_path):
+    document, errors, requests = browse(write(results, tmp_path / "report.html"), tmp_path)
+    assert 'data-ready="yes"' in document
+    assert document.count("<svg") > 40
+    assert document.count('<path class="line') > 100
+    assert errors == []
+    assert requests == []
+
+
+@pytest.mark.browser
+@needs_browser
+def test_the_browser_check_notices_an_error_and_a_request(tmp_path):
+    path = tmp_path / "bad.html"
+    path.write_text('<img src="http://example.invalid/x.png"><script>missing()</script>')
+    _, errors, requests = browse(path, tmp_path)
+    assert "missing is not defined" in errors[0]
+    assert requests == ["http://example.invalid/x.png"]
+
+
+def browse(path, folder):
+    """The page after its script ran, what the console said, and what the page asked the web for."""
+    log = folder / "net.json"
+    command = [
+        str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
+        "--no-first-run", "--disable-background-networking", "--disable-component-update",
+        "--disable-sync", f"--user-data-dir={folder / 'profile'}", "--enable-logging=stderr",
+        "--v=0", f"--log-net-log={log}", "--window-size=1280,2000", "--dump-dom", path.as_uri(),
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    errors = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    events = [event.get("params", {}) for event in json.loads(log.read_text())["events"]]
+    # The browser itself asks for updates; only what a page loads is filed under its own address.
+    mine = [e for e in events if "file://" in str(e.get("network_isolation_key"))]
+    return done.stdout, errors, sorted({e["url"] for e in mine if e["url"].startswith("http")})
