@@ -12,42 +12,6 @@ Every public name of optax is reachable here under the same path.
 
 from typing import Any as _Any
 
-from optax import *
-from optax import InjectStatefulHyperparamsState as InjectStatefulHyperparamsState
-from optax import MaskedNode as MaskedNode
-from optax import SnapshotState as SnapshotState
-from optax import WrappedSchedule as WrappedSchedule
-from optax import assignment as assignment
-from optax import bias_correction as bias_correction
-from optax import experimental as experimental
-from optax import freeze as freeze
-from optax import inject_stateful_hyperparams as inject_stateful_hyperparams
-from optax import losses as losses
-from optax import microbatching as microbatching
-from optax import normalize_by_update_norm as normalize_by_update_norm
-from optax import optimistic_adam as optimistic_adam
-from optax import optimistic_adam_v2 as optimistic_adam_v2
-from optax import optimistic_gradient_descent as optimistic_gradient_descent
-from optax import perturbations as perturbations
-from optax import projections as projections
-from optax import safe_softmax_cross_entropy as safe_softmax_cross_entropy
-from optax import scale_by_distance_over_gradients as scale_by_distance_over_gradients
-from optax import scale_by_learning_rate as scale_by_learning_rate
-from optax import scale_by_optimistic_gradient as scale_by_optimistic_gradient
-from optax import second_order as second_order
-from optax import selective_transform as selective_transform
-from optax import sigmoid_focal_loss as sigmoid_focal_loss
-from optax import snapshot as snapshot
-from optax import squared_error as squared_error
-from optax import tree as tree
-from optax import tree_map_params as tree_map_params
-from optax import tree_utils as tree_utils
-from optax import update_infinity_moment as update_infinity_moment
-from optax import update_moment as update_moment
-from optax import update_moment_per_elem_norm as update_moment_per_elem_norm
-from optax import warmup_constant_schedule as warmup_constant_schedule
-from optax import with_extra_args_support as with_extra_args_support
-
 from gradlab import _optax
 from gradlab import aggregators as aggregators
 from gradlab import catalog as catalog
@@ -58,6 +22,7 @@ from gradlab import optimizers as optimizers
 from gradlab import schedules as schedules
 from gradlab import transforms as transforms
 from gradlab import wrappers as wrappers
+from gradlab._optax import *
 from gradlab._version import __version__ as __version__
 from gradlab.aggregators import *
 from gradlab.catalog import from_name as from_name
@@ -85,7 +50,7 @@ from gradlab.schedules import *
 from gradlab.transforms import *
 from gradlab.wrappers import *
 
-_optax.alias_submodules(__name__)
+_optax._alias_submodules(__name__)
 
 
 def __getattr__(name: str) -> _Any:
@@ -95,4 +60,4 @@ def __getattr__(name: str) -> _Any:
         known = {entry.name: entry for entry in catalog.entries()}
         if name in known:
             return known[name].function
-    return _optax.late_attribute(name)
+    return _optax._late_attribute(name)

@@ -40,7 +40,7 @@ from gradlab.core._moments import accumulate as accumulate
 from gradlab.core._moments import average as average
 from gradlab.core._moments import bias_correction as bias_correction
 from gradlab.core._moments import debias as debias
-from gradlab.core._moments import look_ahead as look_ahead
+from gradlab.core._moments import debias_mean as debias_mean
 from gradlab.core._numerics import abs_sq as abs_sq
 from gradlab.core._numerics import divide as divide
 from gradlab.core._numerics import global_norm as global_norm
@@ -56,6 +56,7 @@ from gradlab.core._rule import Transform as Transform
 from gradlab.core._schedule import Schedule as Schedule
 from gradlab.core._schedule import at as at
 from gradlab.core._tree import cast_tree as cast_tree
+from gradlab.core._tree import init_moments as init_moments
 from gradlab.core._tree import moments_like as moments_like
 from gradlab.core._tree import step_count as step_count
 from gradlab.core._types import DType as DType

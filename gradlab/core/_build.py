@@ -48,7 +48,12 @@ def coerce(owner: str, field: dataclasses.Field, value: Any) -> Any:
             return field.metadata["convert"](value)
         except (TypeError, ValueError) as error:
             raise type(error)(f"{owner}: {field.name}={value!r}: {error}") from None
-    if value is None or isinstance(value, Data | optax.GradientTransformation):
+    if value is None:
+        # A field may be left out if its annotation says so.
+        if "None" not in str(field.type):
+            raise TypeError(f"{owner}: {field.name}=None is not a real number")
+        return None
+    if isinstance(value, Data | optax.GradientTransformation):
         return value
     if isinstance(value, tuple | list):
         return tuple(number(owner, field.name, item, interval_of(field)) for item in value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import OrderedDict
 from typing import Any
 
 import optax
@@ -54,12 +55,12 @@ class Chain(Rule):
 
 
 class NamedChain(Chain):
-    """A chain whose links and states are called by name; the state is a dict."""
+    """A chain whose links and states are called by name; the state is an ordered dict."""
 
     names: tuple[str, ...] = static()
 
     def init(self, params: Params) -> Any:
-        return dict(zip(self.names, super().init(params), strict=True))
+        return OrderedDict(zip(self.names, super().init(params), strict=True))
 
     def update(
         self, updates: Updates, state: Any, params: Params | None = None, **extra: Any
@@ -69,7 +70,7 @@ class NamedChain(Chain):
             raise ValueError(f"named_chain: the state has no part {missing[0]!r}")
         parts = tuple(state[name] for name in self.names)
         updates, parts = super().update(updates, parts, params, **extra)
-        return updates, dict(zip(self.names, parts, strict=True))
+        return updates, OrderedDict(zip(self.names, parts, strict=True))
 
     def inner_states(self, state: Any) -> dict[str, Any]:
         return {"links": tuple(state[name] for name in self.names)}

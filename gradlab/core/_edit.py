@@ -16,6 +16,7 @@ from jax.tree_util import keystr
 from gradlab.core import _build
 from gradlab.core._data import Data
 from gradlab.core._fields import Interval, interval_of, is_static, is_tracer, number
+from gradlab.core._interop import hyperparameters_by_path
 from gradlab.core._rule import Rule, Transform
 from gradlab.core._schedule import Schedule
 
@@ -34,7 +35,7 @@ def hyperparameters(opt: Any) -> dict[str, Any]:
       >>> gl.hyperparameters(gl.sgd(0.1, momentum=0.9))
       {'learning_rate': 0.1, 'momentum': 0.9}
     """
-    return {_path(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(opt)}
+    return hyperparameters_by_path(opt)
 
 
 def _path(path: Any) -> str:

@@ -15,7 +15,7 @@ def average(old: jax.Array, new: jax.Array, decay: Any) -> jax.Array:
     return (1 - decay) * new + decay * old
 
 
-def bias_correction(decay: Any, count: jax.Array) -> jax.Array:
+def bias_correction(decay: Any, count: Any) -> jax.Array:
     """The weight that an average has collected after `count` steps: `1 - decay**count`.
 
     An integer power, so that value and derivative are finite on `[0, 1]` for every count.
@@ -26,23 +26,27 @@ def bias_correction(decay: Any, count: jax.Array) -> jax.Array:
 
 
 @functools.partial(jax.jit, inline=True)
-def _bias_correction(decay: Any, count: jax.Array) -> jax.Array:
+def _bias_correction(decay: Any, count: Any) -> jax.Array:
     # Compiled as a whole, also when called eagerly: XLA's power differs by a bit from
     # its power followed by a rounding, and 1 - 0.999**3 makes 2e-5 of that bit.
     return 1 - decay**count
 
 
-def debias(mean: jax.Array, decay: Any, count: jax.Array) -> jax.Array:
+def debias(mean: jax.Array, decay: Any, count: Any) -> jax.Array:
     """The average divided by the weight it has collected."""
     return mean / jnp.asarray(bias_correction(decay, count), jnp.finfo(mean.dtype).dtype)
 
 
-def look_ahead(mean: jax.Array, new: jax.Array, decay: Any, count: jax.Array) -> jax.Array:
-    """The debiased average of the next step, with the present value in place of the next.
+def debias_mean(
+    mean: jax.Array, new: jax.Array, decay: Any, count: Any, nesterov: bool
+) -> jax.Array:
+    """The debiased average of gradients, with `nesterov` that of the next step.
 
-    This is what `nesterov` means for averages: the average already holds `new`, and takes
-    it in once more.
+    The next gradient is not known, so that the present one, which the average already
+    holds, is taken in once more in its place.
     """
+    if not nesterov:
+        return debias(mean, decay, count)
     ahead = debias(mean, decay, optax.safe_increment(count))
     return average(ahead, debias(new, decay, count), decay)
 

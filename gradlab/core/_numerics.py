@@ -25,7 +25,8 @@ def _guard(x: jax.Array, replacement: float) -> tuple[jax.Array, jax.Array]:
 def sqrt(x: jax.Array) -> jax.Array:
     """The square root, with derivative zero at zero."""
     zero, safe = _guard(x, 1.0)
-    return lax.select(zero, lax.stop_gradient(x), lax.sqrt(safe))
+    # Times zero keeps the sign of a zero and flushes what the comparison took for one.
+    return lax.select(zero, lax.stop_gradient(x) * 0, lax.sqrt(safe))
 
 
 def reciprocal_sqrt(x: jax.Array, at_zero: float = 0.0) -> jax.Array:

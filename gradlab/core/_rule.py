@@ -10,7 +10,7 @@ import jax
 import optax
 from jax.tree_util import GetAttrKey
 
-from gradlab.core import _tree
+from gradlab.core import _interop, _tree
 from gradlab.core._data import Data, hash_by_value, same_value
 from gradlab.core._types import Params, Updates
 
@@ -128,6 +128,14 @@ class Transform(optax.GradientTransformationExtraArgs):
         if rule is not None and name in rule.hyper_names + rule.static_names:
             return getattr(rule, name)
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    @property
+    def _fields(self) -> tuple[str, ...]:
+        # Libraries recognise a named tuple by this name and would store its two methods.
+        # flax asks here first and looks into its registry when it is told that there are
+        # no fields, so this is the moment at which its registry has to be ready.
+        _interop.register_with_flax(type(self))
+        raise AttributeError("_fields")
 
     def _replace(self, **values: Any) -> Transform:
         del values

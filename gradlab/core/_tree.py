@@ -54,6 +54,29 @@ def moments_like(params: Params, dtype: DType | None = None, fill: Any = 0.0) ->
     return jax.tree.map(leaf, params)
 
 
+def init_moments(
+    state_type: Any, params: Params, dtype: DType | None = None, **dtypes: DType | None
+) -> Any:
+    """A fresh state of counts and averages.
+
+    Args:
+      state_type: a named tuple. Fields whose name begins with `count` become step counts
+        at zero, all others averages of the parameters at zero.
+      params: the parameters.
+      dtype: the dtype to keep averages in; see `moments_like`.
+      **dtypes: the same for single fields, by name.
+
+    Returns:
+      The state.
+    """
+
+    def field(name: str) -> Any:
+        counts = name.startswith("count")
+        return step_count() if counts else moments_like(params, dtypes.get(name, dtype))
+
+    return state_type(*map(field, state_type._fields))
+
+
 def cast_tree(tree: Any, dtype: DType | None) -> Any:
     """Every array in the given dtype; unchanged for None."""
     return tree if dtype is None else jax.tree.map(lambda x: jnp.asarray(x, dtype), tree)

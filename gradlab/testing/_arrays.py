@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from typing import Any
 
 import jax
@@ -29,6 +30,10 @@ def _update(subject: Subject, opt: Any, gradients: Any, state: Any, params: Any)
     return opt.update(gradients, state, params, **{k: v for k, v in extra.items() if k in declared})
 
 
+def _astype(x: Any, dtype: Any) -> jax.Array:
+    return x.astype(dtype)
+
+
 def _shapes(tree: Any) -> Any:
     return jax.tree.map(lambda x: (jnp.shape(x), jnp.result_type(x)), tree)
 
@@ -38,7 +43,7 @@ def check_dtypes(subject: Subject) -> str:
     kinds = {"floats": subject.opt, "float32 arrays": core.as_arrays(subject.opt)}
     for (kind, opt), low, high in itertools.product(kinds.items(), DTYPES, DTYPES):
         params = problem_params(high)
-        gradients = jax.tree.map(lambda g: g.astype(low), subject.like_gradients(params))
+        gradients = jax.tree.map(partial(_astype, dtype=low), subject.like_gradients(params))
 
         def step(opt: Any, gradients: Any, params: Any) -> Any:
             state = opt.init(params)

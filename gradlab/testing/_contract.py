@@ -67,7 +67,7 @@ def check_transformation(
     opt: optax.GradientTransformation,
     *,
     needs: tuple[str, ...] = (),
-    traits: Traits = Traits(),
+    traits: Traits | None = None,
     is_optimizer: bool = True,
     make: Callable[..., Transform] | None = None,
     promises: Iterable[str] | None = None,
@@ -98,7 +98,7 @@ def check_transformation(
     """
     if not isinstance(opt, Transform):
         raise TypeError(f"check_transformation needs a gradlab transform, got {opt!r}")
-    subject = Subject(opt, needs, traits, 1.0 if is_optimizer else -0.05, make)
+    subject = Subject(opt, needs, traits or Traits(), 1.0 if is_optimizer else -0.05, make)
     return _check(subject, promises)
 
 

@@ -62,7 +62,7 @@ def check_data(subject: Subject) -> str:
     )
     require(len(core.hyperparameters(opt)) == len(leaves), "two hyperparameters have the same path")
     for twin in (treedef.unflatten(leaves), pickle.loads(pickle.dumps(opt)), copy.deepcopy(opt)):
-        require(twin == opt and not twin != opt, "a copy does not equal the original")
+        require(twin == opt and (twin != opt) is False, "a copy does not equal the original")
         require(hash(twin) == hash(opt), "a copy has another hash")
         require(jax.tree.structure(twin) == treedef, "a copy has another tree structure")
     if subject.make is not None:

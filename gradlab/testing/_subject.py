@@ -75,7 +75,7 @@ class Subject:
 
     opt: Transform
     needs: tuple[str, ...] = ()
-    traits: Traits = Traits()
+    traits: Traits = dataclasses.field(default_factory=Traits)
     update_scale: float = 1.0
     make: Callable[..., Transform] | None = None
     search: tuple[str, ...] = ()

@@ -7,3 +7,9 @@ from optax.transforms import per_example_global_norm_clip as per_example_global_
 from optax.transforms import per_example_layer_norm_clip as per_example_layer_norm_clip
 from optax.transforms import unitwise_clip as unitwise_clip
 from optax.transforms import unitwise_norm as unitwise_norm
+
+from gradlab.core import chain as chain
+from gradlab.core import named_chain as named_chain
+from gradlab.transforms._adaptive_grad_clip import adaptive_grad_clip as adaptive_grad_clip
+from gradlab.transforms._add_noise import add_noise as add_noise
+from gradlab.transforms._clip_by_global_norm import clip_by_global_norm as clip_by_global_norm
