@@ -37,18 +37,21 @@ def debias(mean: jax.Array, decay: Any, count: Any) -> jax.Array:
     return mean / jnp.asarray(bias_correction(decay, count), jnp.finfo(mean.dtype).dtype)
 
 
+def look_ahead(mean: jax.Array, new: jax.Array, decay: Any, count: Any) -> jax.Array:
+    """The debiased average of the next step, with the present value in place of the next.
+
+    This is what `nesterov` means for averages: the average already holds `new`, and takes
+    it in once more.
+    """
+    ahead = debias(mean, decay, optax.safe_increment(count))
+    return average(ahead, debias(new, decay, count), decay)
+
+
 def debias_mean(
     mean: jax.Array, new: jax.Array, decay: Any, count: Any, nesterov: bool
 ) -> jax.Array:
-    """The debiased average of gradients, with `nesterov` that of the next step.
-
-    The next gradient is not known, so that the present one, which the average already
-    holds, is taken in once more in its place.
-    """
-    if not nesterov:
-        return debias(mean, decay, count)
-    ahead = debias(mean, decay, optax.safe_increment(count))
-    return average(ahead, debias(new, decay, count), decay)
+    """The debiased average of gradients: of this step or, with `nesterov`, of the next."""
+    return look_ahead(mean, new, decay, count) if nesterov else debias(mean, decay, count)
 
 
 def accumulate(
