@@ -21,22 +21,17 @@ class ScaleByAdam(core.Rule):
     nesterov: bool = static(convert=core.flag)
 
     def init(self, params: Params) -> optax.ScaleByAdamState:
-        mu = core.moments_like(params, self.mu_dtype)
-        return optax.ScaleByAdamState(core.step_count(), mu, core.moments_like(params))
+        return core.init_moments(optax.ScaleByAdamState, params, mu=self.mu_dtype)
 
     def update(
         self, updates: Updates, state: Any, params: Params | None = None, **extra: Any
     ) -> tuple[Updates, optax.ScaleByAdamState]:
-        del params, extra
         count = optax.safe_increment(state.count)
 
         def leaf(h: Any, g: Any, m: Any, v: Any) -> tuple:
             m = core.average(m, g, h.b1)
             v = core.average(v.real, core.abs_sq(g), h.b2)
-            if self.nesterov:
-                m_hat = core.look_ahead(m, g, h.b1, count)
-            else:
-                m_hat = core.debias(m, h.b1, count)
+            m_hat = core.debias_mean(m, g, h.b1, count, self.nesterov)
             v_hat = core.debias(v, h.b2, count)
             return core.divide(m_hat, core.sqrt(v_hat + h.eps_root) + h.eps), m, v
 
@@ -46,19 +41,6 @@ class ScaleByAdam(core.Rule):
 
 class Adam(core.Optimizer, ScaleByAdam):
     """Adam, with an optional decoupled weight decay."""
-
-
-@core.builds(ScaleByAdam)
-def scale_by_adam(
-    b1: Scalar = 0.9,
-    b2: Scalar = 0.999,
-    eps: Scalar = 1e-8,
-    eps_root: Scalar = 0.0,
-    mu_dtype: DType | None = None,
-    *,
-    nesterov: bool = False,
-):
-    """The direction of Adam alone, without learning rate; arguments as in `adam`."""
 
 
 @core.builds(Adam)
