@@ -1,0 +1,112 @@
+"""Gaussian noise on gradients, annealed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.core import Tracer
+
+from gradlab import core
+from gradlab.core import Params, Scalar, Updates, hyper, static
+
+
+def raw_key(key: Any) -> int | tuple[int, ...] | None:
+    """A seed, or the words of a key: what can be part of an optimizer's structure."""
+    if key is None or isinstance(key, int | np.integer):
+        return key if key is None else int(key)
+    if isinstance(key, Tracer):
+        raise TypeError(
+            "a traced key cannot be part of an optimizer: give any seed, and put the key "
+            "into the state, state._replace(rng_key=jax.random.key_data(key))"
+        )
+    return tuple(np.asarray(jax.random.key_data(key)).tolist())
+
+
+class AddNoise(core.Rule):
+    """Adds normal noise whose variance falls with the steps."""
+
+    eta: Scalar = hyper("[0, inf)")
+    gamma: Scalar = hyper("[0, inf)")
+    key: int | tuple[int, ...] | None = static(convert=raw_key)
+    seed: int | tuple[int, ...] | None = static(default=None, convert=raw_key)
+
+    def present(self) -> core.Transform:
+        if self.key is not None and self.seed is not None:
+            raise ValueError("add_noise: give a key or a seed, not both")
+        return super().present()
+
+    def init(self, params: Params) -> optax.AddNoiseState:
+        source = self.key if self.seed is None else self.seed
+        if isinstance(source, tuple):
+            return optax.AddNoiseState(core.step_count(), jnp.array(source, jnp.uint32))
+        return optax.AddNoiseState(core.step_count(), jax.random.PRNGKey(source or 0))
+
+    def update(
+        self, updates: Updates, state: Any, params: Params | None = None, **extra: Any
+    ) -> tuple[Updates, optax.AddNoiseState]:
+        count: Any = optax.safe_increment(state.count)
+        key, sample = jax.random.split(state.rng_key)
+        (wide,) = self.each(lambda h, g: g, updates)
+        noise = optax.tree.random_like(sample, wide, jax.random.normal)
+        deviation = core.sqrt(jnp.asarray(self.eta / count**self.gamma))
+
+        def leaf(h: Any, g: jax.Array, z: jax.Array) -> jax.Array:
+            return g + deviation.astype(z.real.dtype) * z
+
+        (updates,) = self.each(leaf, wide, reads=(noise,))
+        return updates, optax.AddNoiseState(count, key)
+
+
+@core.builds(AddNoise)
+def add_noise(
+    eta: Scalar, gamma: Scalar, key: jax.Array | int | None = None, *, seed: int | None = None
+):
+    r"""Adds normal noise to gradients, with a variance that falls with the steps.
+
+    $$g \leftarrow g + \sigma_t z,\quad z \sim \mathcal N(0, 1),\quad
+    \sigma_t^2 = \frac{\eta}{(1 + t)^\gamma}$$
+
+    with t = 0 at the first step. The numbers come from the key in the state; an extra
+    argument `key` of `update` is not read.
+
+    Args:
+      eta: variance η at the first step [squared gradient units], in [0, inf).
+      gamma: exponent γ of its decay, in [0, inf); 0 keeps it constant.
+      key: a random key, or a seed; 0 if neither this nor `seed` is given. It decides the
+        state's first key and so is no hyperparameter.
+      seed: the same as `key`.
+
+    Returns:
+      The transformation. State: a count and a key, as raw numbers.
+
+    Raises:
+      ValueError: a hyperparameter outside its range; both a key and a seed.
+      TypeError: a traced key.
+
+    References:
+      Neelakantan, Vilnis, Le, Sutskever, Kaiser, Kurach and Martens, "Adding Gradient Noise
+      Improves Learning for Very Deep Networks", arXiv:1511.06807v1, equation 1.
+
+    Differs:
+      From optax in the form of the key alone: there it is typed. A state with a typed key
+      works here, and gives the same numbers.
+
+    Example:
+      >>> import gradlab as gl
+      >>> gl.add_noise(0.01, 0.55, seed=7)
+      add_noise(eta=0.01, gamma=0.55, seed=7)
+    """
+
+
+ENTRY = core.Entry(
+    add_noise,
+    formula="g += sqrt(eta / (1 + t)**gamma) * normal()",
+    paper=("M045",),
+    example={"eta": 0.01, "gamma": 0.55, "key": 0},
+    search_space={"eta": (1e-3, 1.0, "log")},
+    traits=core.Traits(stochastic=True),
+)
