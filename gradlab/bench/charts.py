@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-
-import numpy as np
+from collections.abc import Mapping, Sequence
 
 from gradlab.bench import formats, svg
-from gradlab.bench.intervals import mean_interval
 from gradlab.bench.profiles import R_MAX, Profile
-from gradlab.bench.results import PIECES, Results
-from gradlab.bench.rows import Row, SweepPoint, row_trials
+from gradlab.bench.results import Results
+from gradlab.bench.rows import Row, SweepPoint
 from gradlab.bench.score import Score
 
 MEASURE_TITLES = {
@@ -41,105 +38,10 @@ def name_margin(labels: Sequence[str]) -> int:
     return 24 + round(7.6 * max((len(label) for label in labels), default=0))
 
 
-def learning_curves(results: Results, score: Score, problem: str, measure: str) -> str:
-    """The metric along training at each optimizer's tuned rate, mean and interval over seeds.
-
-    Args:
-        results: the study.
-        score: its score.
-        problem: name of the problem.
-        measure: what the horizontal axis counts, a key of `MEASURE_TITLES`.
-
-    Returns:
-        The chart as SVG, or an empty text where nothing can be drawn.
-    """
-    rows = [row for row in score.tuned if row.problem == problem and row_trials(results, row)]
-    curves = {row.optimizer: _curve(results, row, _unit(row, measure)) for row in rows}
-    curves = {label: curve for label, curve in curves.items() if curve is not None}
-    if not curves:
-        return ""
-    info = results.problem(problem)
-    chart = svg.Chart(
-        1120, 430, f"Learning curves on {info.title}", (60, 30, 34 + name_margin(list(curves)), 44)
-    )
-    x = chart.x_scale(0, max(float(curve[0][-1]) for curve in curves.values()))
-    y = _metric_scale(chart, [curve[1] for curve in curves.values()], info.target)
-    chart.y_axis(y, _metric_title(results, problem))
-    chart.x_axis(x, MEASURE_TITLES[measure], most=9)
-    chart.add(svg.path([(x.start, y(info.target)), (x.stop, y(info.target))], "target"))
-    chart.text(x.stop - 4, y(info.target) - 5, f"target {formats.number(info.target)}", "note",
-               "end")  # fmt: skip
-    for label in _baseline_last(results, list(curves)):
-        chart.add(series(results, label, *_curve_marks(x, y, curves[label], label), clip=True))
-    _end_labels(results, chart, x, y, curves)
-    return chart.svg()
-
-
-def _unit(row: Row, measure: str) -> float:
-    units = {
-        "steps": 1.0,
-        "gradient_evaluations": row.gradients_per_step,
-        "seconds": row.seconds_per_step,
-    }
-    return units[measure]
-
-
-def _curve(results: Results, row: Row, unit: float):
-    """Costs, means, lower and upper ends at every evaluation that all seeds share."""
-    trials = row_trials(results, row)
-    length = min(trial.steps.size for trial in trials)
-    if length == 0 or math.isnan(unit):
-        return None
-    table = np.stack([trial.values[:length] for trial in trials])
-    intervals = [mean_interval(column) for column in table.T]
-    means = np.array([i.center for i in intervals])
-    means[~np.isfinite(means)] = math.nan
-    ends = np.array([(i.low, i.high) if i.finite else (math.nan, math.nan) for i in intervals])
-    return trials[0].steps[:length] * unit, means, ends[:, 0], ends[:, 1]
-
-
-def _curve_marks(x, y, curve, label: str) -> list[str]:
-    costs, means, low, high = curve
-    line = [(x(c), y(m)) for c, m in zip(costs, means, strict=True) if math.isfinite(m)]
-    known = [i for i in range(len(costs)) if math.isfinite(low[i])]
-    upper = [(x(costs[i]), y(high[i])) for i in known]
-    lower = [(x(costs[i]), y(low[i])) for i in known]
-    return [svg.band(upper, lower) if known else "", svg.path(line), svg.title(label)]
-
-
-def _metric_scale(chart: svg.Chart, tables: Sequence[np.ndarray], target: float) -> svg.Scale:
-    """A scale from the lowest mean to the highest start, logarithmic over more than a decade."""
-    values = np.concatenate([*tables, [target]])
-    values = values[np.isfinite(values)]
-    low, high = float(values.min()), float(max(table[0] for table in tables))
-    high = max(high if math.isfinite(high) else low, target, low + 1e-12)
-    log = low > 0 and high / low > 4
-    if log:
-        return chart.y_scale(low / (high / low) ** 0.06, high * (high / low) ** 0.02, True)
-    return chart.y_scale(low - 0.06 * (high - low), high + 0.02 * (high - low))
-
-
-def _metric_title(results: Results, problem: str) -> str:
+def metric_title(results: Results, problem: str) -> str:
+    """What an axis of the problem's metric is called, with its unit."""
     info = results.problem(problem)
     return f"{info.metric} [{info.metric_unit}]" if info.metric_unit else info.metric
-
-
-def _end_labels(results: Results, chart: svg.Chart, x, y, curves) -> None:
-    ends = {}
-    for label, (costs, means, _, _) in curves.items():
-        finite = np.flatnonzero(np.isfinite(means))
-        if finite.size:
-            ends[label] = (x(costs[finite[-1]]), y(means[finite[-1]]))
-    _, top, right, bottom = chart.box
-    places = svg.spread([end[1] for end in ends.values()], 15, top + 4, bottom - 2)
-    for (label, (end_x, end_y)), place in zip(ends.items(), places, strict=True):
-        link = svg.path([(end_x, end_y), (right + 12, place)], "link")
-        name = svg.label(right + 16, place + 4, label)
-        chart.add(series(results, label, link, name))
-
-
-def _baseline_last(results: Results, labels: list[str]) -> list[str]:
-    return sorted(labels, key=lambda label: label == results.baseline)
 
 
 def sensitivity_panel(results: Results, score: Score, problem: str, optimizer: str) -> str:
@@ -227,7 +129,7 @@ def tuning_chart(results: Results, score: Score, problem: str) -> str:
     log = low > 0 and high / low > 4
     x = (chart.x_scale(low / 1.15, high * 1.15, True) if log
          else chart.x_scale(low - pad, high + pad))  # fmt: skip
-    chart.x_axis(x, _metric_title(results, problem), most=4)
+    chart.x_axis(x, metric_title(results, problem), most=4)
     for index, label in enumerate(labels):
         level = chart.box[1] + 18 + 26 * index
         name = svg.label(chart.box[0] - 8, level + 4, label, "end")
@@ -273,31 +175,70 @@ def profile_chart(results: Results, profiles: Sequence[Profile]) -> str:
 
 
 def time_chart(results: Results, score: Score, problem: str) -> str:
-    """Where the time of one run goes: trace and compile once, the rest as often as it happens."""
-    info = results.problem(problem)
+    """Where the time of one run goes: what happens once, and beside it what every step adds to.
+
+    Args:
+        results: the study.
+        score: its score.
+        problem: name of the problem.
+
+    Returns:
+        The chart as SVG, two stacked bars for each optimizer to two scales; empty without timings.
+    """
+    info, labels = results.problem(problem), list(results.optimizers)
     evaluations = max((t.steps.size for t in results.trials if t.problem == problem), default=0)
-    often = {"trace": 1, "compile": 1, "data": info.horizon, "step": info.horizon}
-    often["evaluation"] = evaluations
-    labels = list(results.optimizers)
-    totals = {
-        label: [(piece, score.implementation[problem, label].seconds.get(piece, 0) * often[piece])
-                for piece in PIECES]
-        for label in labels
-    }  # fmt: skip
-    longest = max((sum(time for _, time in parts) for parts in totals.values()), default=0)
-    if not longest:
-        return ""
-    chart = svg.Chart(
-        370, 60 + 24 * len(labels), f"Time split on {problem}", (name_margin(labels), 10, 16, 42)
-    )
-    x = chart.x_scale(0, longest * 1.02)
-    chart.x_axis(x, f"seconds for one run of {formats.count(info.horizon)} steps", most=5)
+    steps = {"data": info.horizon, "step": info.horizon, "evaluation": evaluations}
+    height, left = 60 + 24 * len(labels), name_margin(labels)
+    chart = svg.Chart(560, height, f"Time split on {problem}", (left, 8, 12, 44))
+    half = (chart.box[2] - left - 34) / 2
     for index, label in enumerate(labels):
-        level, at = chart.box[1] + 4 + 24 * index, 0.0
-        name = svg.label(chart.box[0] - 8, level + 12, label, "end")
-        chart.add(series(results, label, name))
-        for piece, time in totals[label]:
+        chart.add(series(results, label, svg.label(left - 8, _bar_level(chart, index) + 12, label,
+                                                   "end")))  # fmt: skip
+    sides = (
+        (left, {"trace": 1, "compile": 1}, "once"),
+        (left + half + 34, steps, f"over {formats.count(info.horizon)} steps"),
+    )
+    drawn = [
+        _bars(chart, score, problem, labels, often, (start, start + half), title)
+        for start, often, title in sides
+    ]
+    return chart.svg() if any(drawn) else ""
+
+
+def _bar_level(chart: svg.Chart, index: int) -> float:
+    return chart.box[1] + 4 + 24 * index
+
+
+def _bars(
+    chart: svg.Chart,
+    score: Score,
+    problem: str,
+    labels: Sequence[str],
+    often: Mapping[str, int],
+    span: tuple[float, float],
+    title: str,
+) -> bool:
+    """Stacked bars of some pieces, each as often as it happens; False where none was timed."""
+    timed = {label: score.implementation[problem, label].seconds for label in labels}
+    times = {
+        label: {piece: count * timed[label].get(piece, 0.0) for piece, count in often.items()}
+        for label in labels
+    }
+    longest = max((sum(parts.values()) for parts in times.values()), default=0.0)
+    if not longest:
+        return False
+    x = svg.Scale(0, longest * 1.02, *span)
+    factor, unit = (1e3, "ms") if longest < 0.5 else (1, "s")
+    _, top, _, bottom = chart.box
+    for value in svg.Scale(0, longest * factor, 0, 1).ticks(4):
+        chart.add(svg.path([(x(value / factor), top), (x(value / factor), bottom)], "grid"))
+        chart.text(x(value / factor), bottom + 15, formats.tick(value), "tick", "middle")
+    chart.text(sum(span) / 2, chart.height - 6, f"{title} [{unit}]", "axis", "middle")
+    for index, label in enumerate(labels):
+        at = 0.0
+        for piece, time in times[label].items():
             tip = f"{label}, {piece}: {formats.seconds(time)}"
+            level = _bar_level(chart, index)
             chart.add(svg.bar(x(at), level, x(at + time) - x(at), 15, f"piece {piece}", tip))
             at += time
-    return chart.svg()
+    return True

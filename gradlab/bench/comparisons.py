@@ -19,6 +19,9 @@ MEASURES: tuple[Measure, ...] = ("steps", "gradient_evaluations", "seconds", "fi
 FEWEST_SEEDS = 3
 """With fewer seeds than this on either side no difference is ever claimed."""
 
+Cause = Literal["apart", "overlap", "invalid", "seeds", "missed", "unmeasured"]
+"""What a verdict rests on: intervals apart or overlapping, or why they were not asked."""
+
 NOTHING: Verdict = "no difference shown"
 
 
@@ -36,7 +39,8 @@ class Comparison:
         effect: the speed-up, baseline over candidate, for a cost (above 1 is faster); the
             difference, candidate minus baseline, for the final value (below 0 is better).
         verdict: `better`, `worse` or `no difference shown`.
-        reason: why, in words.
+        cause: what the verdict rests on.
+        reason: the cause in words.
     """
 
     problem: str
@@ -47,6 +51,7 @@ class Comparison:
     reference: Interval
     effect: Interval
     verdict: Verdict
+    cause: Cause
     reason: str
 
 
@@ -75,41 +80,41 @@ def compare(results: Results, candidate: Row, reference: Row, measure: Measure) 
     else:
         sides = (_cost(results, candidate, measure), _cost(results, reference, measure))
         effect = _speed_up(results, candidate, reference, measure, sides)
-    verdict, reason = _verdict(candidate, reference, measure, sides)
+    verdict, cause, reason = _verdict(candidate, reference, measure, sides)
     labels = (candidate.problem, candidate.optimizer, reference.optimizer)
-    return Comparison(*labels, measure, *sides, effect, verdict, reason)
+    return Comparison(*labels, measure, *sides, effect, verdict, cause, reason)
 
 
 def _verdict(
     candidate: Row, reference: Row, measure: Measure, sides: tuple[Interval, Interval]
-) -> tuple[Verdict, str]:
+) -> tuple[Verdict, Cause, str]:
     for row in (candidate, reference):
         if row.invalid:
-            return NOTHING, f"{row.optimizer}: {row.invalid}"
+            return NOTHING, "invalid", f"{row.optimizer}: {row.invalid}"
     seeds = min(len(row.hits) for row in (candidate, reference))
     if seeds < FEWEST_SEEDS:
-        return NOTHING, f"{seeds} seeds ran, {FEWEST_SEEDS} are needed"
+        return NOTHING, "seeds", f"{seeds} seeds ran, {FEWEST_SEEDS} are needed"
     if measure == "final":
         return _verdict_from(sides)
     if measure == "seconds" and any(
         math.isnan(row.seconds_per_step) for row in (candidate, reference)
     ):
-        return NOTHING, "the time of a step was not measured"
+        return NOTHING, "unmeasured", "the time of a step was not measured"
     for row in (candidate, reference):
         if 0 < row.reached < len(row.hits):
             reached = f"{row.reached} of {len(row.hits)} seeds"
-            return NOTHING, f"{row.optimizer} reached the target on {reached} only"
+            return NOTHING, "missed", f"{row.optimizer} reached the target on {reached} only"
     if candidate.reached == reference.reached == 0:
-        return NOTHING, "neither reached the target"
+        return NOTHING, "missed", "neither reached the target"
     return _verdict_from(sides)
 
 
-def _verdict_from(sides: tuple[Interval, Interval]) -> tuple[Verdict, str]:
+def _verdict_from(sides: tuple[Interval, Interval]) -> tuple[Verdict, Cause, str]:
     candidate, reference = sides
     if candidate.overlaps(reference):
-        return NOTHING, "the intervals overlap"
+        return NOTHING, "overlap", "the intervals overlap"
     better = candidate.high < reference.low
-    return ("better" if better else "worse"), "the intervals are apart"
+    return ("better" if better else "worse"), "apart", "the intervals are apart"
 
 
 def _finals(row: Row) -> tuple[float, ...]:

@@ -29,7 +29,7 @@ def contour_levels(values: np.ndarray, count: int) -> list[float]:
     Returns:
         Ascending levels inside the range of the values.
     """
-    shares = (np.arange(count) + 0.5) / count
+    shares = (np.arange(count) + 0.8) / count
     finite = values[np.isfinite(values)]
     return sorted({float(level) for level in np.quantile(finite, shares**1.5)})
 

@@ -15,7 +15,7 @@ from gradlab.bench.charts import series
 from gradlab.bench.contours import contour, contour_levels
 from gradlab.bench.results import Results, Trajectory
 
-GRID = 72
+GRID = 96
 LEVELS = 14
 
 
@@ -60,7 +60,9 @@ def _level_lines(known: problems.Landscape, x: svg.Scale, y: svg.Scale) -> str:
     values = np.asarray(jax.vmap(known.function)(jnp.asarray(grid)), dtype=np.float64).reshape(
         GRID, GRID
     )
-    values = values - known.minimum
+    # Between two nodes of the grid the logarithm of a deep valley is closer to a straight line.
+    heights = np.maximum(values - known.minimum, 0)
+    values = np.log(heights + 1e-3 * np.median(heights))
     lines = [
         svg.path([(x(px), y(py)) for px, py in line], "level")
         for level in contour_levels(values, LEVELS)

@@ -12,6 +12,7 @@ import jinja2
 
 from gradlab.bench import charts, formats
 from gradlab.bench.comparisons import FEWEST_SEEDS
+from gradlab.bench.curve_chart import learning_curves
 from gradlab.bench.intervals import METHOD
 from gradlab.bench.landscape_chart import landscape_chart, landscape_title
 from gradlab.bench.profiles import R_MAX
@@ -126,9 +127,7 @@ def _problem(results: Results, scored: Score, name: str) -> dict[str, Any]:
     return {
         "info": results.problem(name),
         "rows": [_table_row(results, scored, row, untuned[row.optimizer]) for row in rows],
-        "curves": {
-            measure: charts.learning_curves(results, scored, name, measure) for measure in COSTS
-        },
+        "curves": {measure: learning_curves(results, scored, name, measure) for measure in COSTS},
         "sensitivity": [
             {
                 "label": label,

@@ -166,7 +166,7 @@ def results_of(trials, *, problems=None, optimizers=("a", "b"), baseline="a", **
     pairs = [(p.name, o) for p in problems for o in optimizers]
     return Results(
         name="small",
-        config={"name": "small", "seeds": [0, 1, 2]},
+        config=more.get("config", {"name": "small", "seeds": [0, 1, 2]}),
         config_hash="0123456789abcdef",
         directory=Path("small"),
         baseline=baseline,

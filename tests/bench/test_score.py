@@ -16,6 +16,7 @@ from gradlab.bench.profiles import (
 )
 from gradlab.bench.rows import best_point, sweep, time_to_target, tuned_row, untuned_row
 from gradlab.bench.score import plain, protocol, score, self_check, summary
+from gradlab.bench.selfcheck import find_planted, find_twin
 from tests.bench.synthetic import (
     cost_of,
     problem,
@@ -223,6 +224,7 @@ class TestComparisons:
         comparison = verdict(study(0.400, 0.395))
         assert comparison.verdict == "no difference shown"
         assert comparison.reason == "the intervals overlap"
+        assert comparison.cause == "overlap"
 
     def test_nothing_is_claimed_from_two_seeds_however_large_the_difference(self):
         comparison = verdict(study(0.4, 0.0001, seeds=2, jitter=1e-9))
@@ -416,6 +418,31 @@ class TestSelfCheck:
         assert same.same.verdict == "no difference shown"
         assert other.same.verdict == "better"
         assert not other.passed
+
+    def test_copies_of_the_baseline_are_recognised_in_the_config(self):
+        sgd = {"name": "sgd", "fixed": {}}
+        entries = [
+            {**sgd, "label": "a", "learning_rate": 0.3},
+            {**sgd, "label": "b", "learning_rate": 1e-7},
+            {**sgd, "label": "c", "learning_rate": 0.3},
+            {"name": "adam", "label": "d", "fixed": {}, "learning_rate": 0.3},
+        ]
+        labels = tuple(entry["label"] for entry in entries)
+        results = results_of([], optimizers=labels, config={"optimizers": entries})
+        assert find_twin(results) == "c"
+        assert find_planted(results) == "b"
+        assert find_twin(results_of([])) is None
+        assert find_planted(results_of([])) is None
+
+    def test_a_planted_copy_loses_although_its_best_rate_is_at_the_edge(self):
+        trials = (
+            *sweep_of(valley(0.8, 0.4, 0.8), optimizer="a"),
+            *sweep_of(valley(0.99, 0.98, 0.97, jitter=0.001), optimizer="b"),
+        )
+        check = self_check(results_of(trials), planted="b")[0]
+        assert check.planted is not None
+        assert check.planted.optimizer == "b"
+        assert check.passed
 
     def test_a_planted_rate_that_diverges_on_every_seed_loses(self):
         curves = valley(0.8, 0.4, 0.8)
