@@ -1,3 +1,10 @@
 """What optax.contrib has, with gradlab's own rules in place of optax's where it has them."""
 
 from optax.contrib import *
+
+from gradlab.optimizers.adaptive import ademamix as ademamix
+from gradlab.optimizers.adaptive import adopt as adopt
+from gradlab.optimizers.adaptive import scale_by_ademamix as scale_by_ademamix
+from gradlab.optimizers.adaptive import scale_by_adopt as scale_by_adopt
+from gradlab.optimizers.matrix import muon as muon
+from gradlab.optimizers.matrix import scale_by_muon as scale_by_muon
