@@ -54,6 +54,13 @@ class Comparison:
     cause: Cause
     reason: str
 
+    @property
+    def words(self) -> str:
+        """The verdict as a table shows it, which says so where no claim was possible at all."""
+        if self.cause == "invalid":
+            return "no claim: invalid row"
+        return "no claim: too few seeds" if self.cause == "seeds" else self.verdict
+
 
 def compare(results: Results, candidate: Row, reference: Row, measure: Measure) -> Comparison:
     """Compare two rows of one problem, and claim a difference only where intervals are apart.

@@ -102,7 +102,7 @@ def with_interval(interval: Interval | None) -> str:
     places = 1 - math.floor(math.log10(half)) if resolved else 4
     if not 0 <= places <= 7:
         return f"{number(interval.center, 4)} ± {number(half, 2)}"
-    margin = f"{half:.{places}f}" if resolved else f"{0:.{places}f}"
+    margin = f"{half:.{places}f}" if resolved else number(half, 1)
     return f"{_minus(f'{interval.center:.{places}f}')} ± {margin}"
 
 

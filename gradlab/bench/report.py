@@ -137,6 +137,7 @@ def _problem(results: Results, scored: Score, name: str) -> dict[str, Any]:
             }
             for label in results.optimizers
         ],
+        "untuned": any(row.point is not None for row in untuned.values()),
         "tuning": charts.tuning_chart(results, scored, name),
         "time": charts.time_chart(results, scored, name),
         "trials": _trial_rows(results, name),

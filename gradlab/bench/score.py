@@ -248,6 +248,7 @@ def _comparison_summary(comparison: Comparison) -> dict[str, Any]:
     return {
         "effect": comparison.effect,
         "verdict": comparison.verdict,
+        "words": comparison.words,
         "reason": comparison.reason,
     }
 

@@ -71,7 +71,7 @@ def _log_ticks(scale: Scale, most: int) -> list[float]:
         if len(ticks) <= most:
             break
     stride = math.ceil(len(ticks) / most)
-    if len(ticks) < 3:
+    if len(ticks) < 3 and scale.high < 10 * scale.low:
         return [t for t in _linear_ticks(scale.low, scale.high, most) if t > 0]
     return ticks[::stride]
 

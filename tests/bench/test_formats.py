@@ -58,7 +58,7 @@ def test_a_size_takes_the_unit_that_fits(value, text):
     ("interval", "text"),
     [
         (Interval(0.12345, 0.11111, 0.13579, 3), "0.123 ± 0.012"),
-        (Interval(1.5, 1.5 - 1.5e-6, 1.5 + 1.5e-6, 3), "1.5000 ± 0.0000"),
+        (Interval(1.5, 1.5 - 2e-6, 1.5 + 2e-6, 3), "1.5000 ± 2×10⁻⁶"),
         (Interval(2.0, -math.inf, math.inf, 1), "2.000"),
         (Interval(math.inf, -math.inf, math.inf, 3), "∞"),
         (None, "–"),

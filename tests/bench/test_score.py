@@ -81,6 +81,7 @@ class TestIntervals:
 
     def test_touching_intervals_overlap(self):
         assert Interval(1, 0, 2, 3).overlaps(Interval(3, 2, 4, 3))
+        assert Interval(3, 2, 4, 3).overlaps(Interval(1, 0, 2, 3))
         assert not Interval(1, 0, 1.9, 3).overlaps(Interval(3, 2, 4, 3))
 
     def test_equal_seeds_do_not_shrink_an_interval_below_single_precision(self):
@@ -174,15 +175,15 @@ class TestRows:
         assert best_point(sweep(results_of(trials), "p", "a"))[0].rate_index == 1
 
     def test_costs_to_target_are_medians_in_steps_gradients_and_seconds(self):
-        curves = [[1.0, 0.4, 0.3, 0.3], [1.0, 0.9, 0.4, 0.3], [1.0, 0.9, 0.9, 0.4]]
-        worse = [[1.0, 0.9, 0.9, 0.9]] * 3
+        curves = [[1.0, 0.4, 0.3, 0.3, 0.3], [1.0, 0.9, 0.4, 0.3, 0.3], [1.0, 0.9, 0.9, 0.9, 0.4]]
+        worse = [[1.0, 0.9, 0.9, 0.9, 0.9]] * 3
         results = results_of(
             sweep_of([worse, curves, worse]),
             timings=timings_of("p", "a", seconds=0.002),
             costs=(cost_of("p", "a", gradients=2),),
         )
         row = tuned_row(results, "p", "a")
-        assert [hit.step for hit in row.hits] == [10, 20, 30]
+        assert [hit.step for hit in row.hits] == [10, 20, 40]
         assert (row.steps, row.gradient_evaluations) == (20, 40)
         assert row.seconds == pytest.approx(20 * 0.002)
         assert row.reached == 3
@@ -230,6 +231,7 @@ class TestComparisons:
         comparison = verdict(study(0.4, 0.0001, seeds=2, jitter=1e-9))
         assert comparison.verdict == "no difference shown"
         assert comparison.reason == "2 seeds ran, 3 are needed"
+        assert comparison.words == "no claim: too few seeds"
 
     def test_nothing_is_claimed_from_a_row_at_the_edge_of_its_sweep(self):
         trials = (
@@ -239,6 +241,7 @@ class TestComparisons:
         comparison = verdict(results_of(trials))
         assert comparison.verdict == "no difference shown"
         assert "b: the best learning rate is the highest of the sweep" in comparison.reason
+        assert comparison.words == "no claim: invalid row"
 
     def test_equal_runs_show_no_difference_by_any_measure(self):
         for measure in ("steps", "gradient_evaluations", "seconds", "final"):

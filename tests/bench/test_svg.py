@@ -18,7 +18,14 @@ def test_a_scale_maps_its_ends_and_its_middle():
 
 @pytest.mark.parametrize(
     ("low", "high", "log"),
-    [(0, 300, False), (-0.013, 0.027, False), (1e-5, 10, True), (0.1, 2.4, True), (2.1, 2.3, True)],
+    [
+        (0, 300, False),
+        (-0.013, 0.027, False),
+        (1e-5, 10, True),
+        (0.1, 2.4, True),
+        (2.1, 2.3, True),
+        (0.07, 4.1, True),
+    ],
 )
 def test_ticks_are_few_inside_and_ascending(low, high, log):
     ticks = svg.Scale(low, high, 0, 100, log).ticks(7)
@@ -26,6 +33,10 @@ def test_ticks_are_few_inside_and_ascending(low, high, log):
     assert ticks == sorted(ticks)
     assert low * 0.999 - 1e-12 <= ticks[0]
     assert ticks[-1] <= high * 1.001 + 1e-12
+
+
+def test_ticks_over_more_than_a_decade_are_powers_of_ten_where_there_is_little_room():
+    assert svg.Scale(0.07, 4.1, 0, 100, True).ticks(3) == pytest.approx([0.1, 1])
 
 
 def test_labels_are_moved_apart_in_their_order_and_stay_inside():
