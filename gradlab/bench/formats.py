@@ -60,8 +60,8 @@ def rate(value: float | None) -> str:
 
 
 def power(value: float) -> str:
-    """A learning rate on a logarithmic axis: `10⁻³`, `10⁻²`, `1`, `3×10⁻⁴`."""
-    return tick(value) if 0.5 <= value < 1000 else scientific(value, 2)
+    """A learning rate on a logarithmic axis: `10⁻³`, `10⁻²`, `0.1`, `3×10⁻⁴`."""
+    return tick(value) if 0.1 <= value < 1000 else scientific(value, 2)
 
 
 def count(value: float | None) -> str:
