@@ -276,3 +276,22 @@ def _paths() -> tuple[Trajectory, ...]:
             points = np.array(start) * (1 - t) + np.array(end) * t + bend
             paths.append(Trajectory(landscape, label, 0.01, points, np.linspace(9, 0.01, 60)))
     return tuple(paths)
+
+
+def flat(value, seeds=3, jitter=0.01):
+    """Curves over three evaluations that end at `value`, with a known spread over seeds."""
+    return [[1.0, 0.9, value + jitter * (seed - 1)] for seed in range(seeds)]
+
+
+def valley(*values, seeds=3, jitter=0.01):
+    """A sweep with one final value for each rate."""
+    return [flat(value, seeds, jitter) for value in values]
+
+
+def study(a, b, seeds=3, jitter=0.01, **more):
+    """Two optimizers with a three-rate sweep each, the best rate in the middle."""
+    trials = (
+        *sweep_of(valley(0.8, a, 0.8, seeds=seeds, jitter=jitter), optimizer="a"),
+        *sweep_of(valley(0.8, b, 0.8, seeds=seeds, jitter=jitter), optimizer="b"),
+    )
+    return results_of(trials, **more)
