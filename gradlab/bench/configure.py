@@ -72,12 +72,12 @@ def learning_rates(spec: OptimizerSpec, rates: Rates) -> tuple[float, ...]:
 
     Returns:
         Ascending rates around the entry's own centre or, where it names none, around the
-        geometric centre of the catalogue's search space; four digits are kept.
+        geometric centre of the catalogue's search space, shifted; four digits are kept.
 
     Raises:
         StudyError: where neither gives a centre.
     """
-    centre = spec.learning_rate or _search_space_centre(spec.name)
+    centre = spec.learning_rate or _search_space_centre(spec.name) * rates.factor**rates.shift
     offsets = [index - (rates.count - 1) / 2 for index in range(rates.count)]
     return tuple(float(f"{centre * rates.factor**offset:.4g}") for offset in offsets)
 

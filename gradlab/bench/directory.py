@@ -7,8 +7,9 @@ from typing import Any
 
 from gradlab.bench import segments
 from gradlab.bench.errors import StudyError
-from gradlab.bench.grid import Group, digest_of, resolved
-from gradlab.bench.study import Study, parse_study
+from gradlab.bench.grid import digest_of, groups, made, record, resolved
+from gradlab.bench.results import ProblemInfo
+from gradlab.bench.study import ProblemSpec, Study, parse_study
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,9 +47,9 @@ class Directory:
         """The report."""
         return self.root / "report.html"
 
-    def group(self, group: Group) -> Path:
+    def group(self, name: str) -> Path:
         """The segments of a group."""
-        return self.root / "groups" / group.name
+        return self.root / "groups" / name
 
     def timing(self, problem: str, label_index: int) -> Path:
         """The timing of one optimizer on one problem."""
@@ -91,9 +92,28 @@ def open_directory(root: Path, study: Study, command: str = "") -> Directory:
         "command": command,
         "study": study.model_dump(mode="json", exclude={"tiny"}),
         "resolved": resolved(study),
+        # What a reader needs, so that results can be read when the catalogue has moved on.
+        "problems": [dataclasses.asdict(_problem_info(study, spec)) for spec in study.problems],
+        "groups": [dataclasses.asdict(record(group)) for group in groups(study)],
     }
     segments.write_atomically(directory.study, json.dumps(content, indent=2) + "\n")
     return directory
+
+
+def _problem_info(study: Study, spec: ProblemSpec) -> ProblemInfo:
+    problem = made(spec)
+    return ProblemInfo(
+        name=spec.name,
+        title=problem.title,
+        metric=problem.metric,
+        metric_unit=problem.metric_unit,
+        target=spec.target,
+        target_origin=spec.target_origin,
+        horizon=spec.horizon,
+        batch_size=problem.batch_size,
+        schedule=study.schedule.words,
+        parameters=problem.parameters,
+    )
 
 
 def stored_study(root: Path) -> tuple[Study, dict[str, Any]]:

@@ -69,6 +69,34 @@ class Group:
         return tuple((self.first_trial + i, row, seed) for i, (row, seed) in enumerate(lanes))
 
 
+@dataclasses.dataclass(frozen=True)
+class GroupRecord:
+    """What is stored of a group, enough to read its results without the study or the catalogue.
+
+    Args:
+        name: the group's name, of its folder too.
+        digest: its hash.
+        problem: name of the problem.
+        optimizer: label of the optimizer.
+        trials: number, rate index, learning rate and seed of every trial.
+    """
+
+    name: str
+    digest: str
+    problem: str
+    optimizer: str
+    trials: tuple[tuple[int, int, float, int], ...]
+
+
+def record(group: Group) -> GroupRecord:
+    """Returns what is stored of a group."""
+    trials = tuple(
+        (number, row.rate_index, row.learning_rate, seed) for number, row, seed in group.trials
+    )
+    labels = group.problem.name, group.optimizer.label
+    return GroupRecord(group.name, group.digest, *labels, trials)
+
+
 def optimizers(study: Study, group: Group) -> gl.Transform:
     """Returns the optimizers of a group's rows as one stacked optimizer."""
     spec, horizon = group.optimizer, group.problem.horizon

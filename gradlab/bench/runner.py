@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import pyarrow as pa
 
+from gradlab import catalog
 from gradlab.bench import segments, timing, trajectories
 from gradlab.bench.claims import Claims
 from gradlab.bench.curves import diverged_at, final_values
@@ -116,7 +117,7 @@ class Runner:
     def _run_group(self, group: Group) -> None:
         self.notify(f"{group.optimizer.label} on {group.problem.name}")
         self.trials.begin(group)
-        folder = self.directory.group(group)
+        folder = self.directory.group(group.name)
         folder.mkdir(parents=True, exist_ok=True)
         segments.clean(folder)
         if segments.finished(folder) < group.problem.evaluations:
@@ -137,6 +138,10 @@ class Runner:
         lanes = len(group.trials)
         facts = {
             "peak_memory_bytes": programs.peak_bytes,
+            "parameters": problem.parameters,
+            "gradient_evaluations_per_step": catalog.get(
+                group.optimizer.name
+            ).traits.gradient_evaluations,
             "state_bytes_per_parameter": tree_bytes(programs.start[1]) / lanes / problem.parameters,
         }
         counted = 0.0

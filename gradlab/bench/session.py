@@ -92,7 +92,7 @@ def _probes(study: Study) -> int:
 
 
 def _finished(runner: Runner, directory: Directory) -> int:
-    count = sum(segments.finished(directory.group(group)) for group in runner.groups)
+    count = sum(segments.finished(directory.group(group.name)) for group in runner.groups)
     for problem in runner.study.problems:
         for index in range(len(runner.study.optimizers)):
             count += directory.timing(problem.name, index).is_file()

@@ -6,14 +6,20 @@ from typing import Any
 import numpy as np
 from optuna.trial import FrozenTrial
 
-from gradlab import catalog
 from gradlab.bench import segments, trajectories
 from gradlab.bench.curves import by_trial
 from gradlab.bench.directory import Directory, read_json, stored_study
-from gradlab.bench.grid import Group, groups, made
+from gradlab.bench.grid import GroupRecord
 from gradlab.bench.programs import MEMORY_SOURCE
-from gradlab.bench.results import GroupCost, ProblemInfo, Results, Trajectory, Trial
-from gradlab.bench.study import ProblemSpec, Study
+from gradlab.bench.results import (
+    UNTUNED,
+    GroupCost,
+    ProblemInfo,
+    Results,
+    Trajectory,
+    Trial,
+)
+from gradlab.bench.study import Study
 from gradlab.bench.timing import stored_timings
 from gradlab.bench.trials import STATUS, Trials
 
@@ -37,8 +43,8 @@ def load_results(directory: Path | str) -> Results:
         known = {trial.number: trial for trial in Trials(paths.trials, study.name).all()}
     trials: list[Trial] = []
     costs: list[GroupCost] = []
-    for group in groups(study):
-        table, facts = segments.read_curves(paths.group(group))
+    for group in (GroupRecord(**stored_group) for stored_group in stored["groups"]):
+        table, facts = segments.read_curves(paths.group(group.name))
         trials += _trials(group, table, known)
         if facts:
             costs.append(_cost(group, facts))
@@ -48,7 +54,7 @@ def load_results(directory: Path | str) -> Results:
         config_hash=stored["hash"],
         directory=paths.root.resolve(),
         baseline=study.baseline,
-        problems=tuple(_problem_info(study, spec) for spec in study.problems),
+        problems=tuple(ProblemInfo(**info) for info in stored["problems"]),
         optimizers=tuple(optimizer.label for optimizer in study.optimizers),
         trials=tuple(trials),
         timings=stored_timings(study, paths),
@@ -60,66 +66,58 @@ def load_results(directory: Path | str) -> Results:
     )
 
 
-def _trials(group: Group, table: Any, known: dict[int, FrozenTrial]) -> list[Trial]:
-    numbers = [number for number, _, _ in group.trials]
+def _trials(group: GroupRecord, table: Any, known: dict[int, FrozenTrial]) -> list[Trial]:
+    numbers = [number for number, *_ in group.trials]
     nothing = [(np.zeros(0, np.int64), np.zeros(0))] * len(numbers)
     losses = nothing if table is None else by_trial(table, "loss", numbers)
     values = nothing if table is None else by_trial(table, "value", numbers)
-    found = []
-    for (number, row, seed), loss, (steps, value) in zip(group.trials, losses, values, strict=True):
-        trial = known.get(number)
-        diverged_at = trial.user_attrs.get("diverged_at") if trial else None
-        if diverged_at is not None:
-            value = np.where(steps >= diverged_at, np.nan, value)
-        found.append(
-            Trial(
-                problem=group.problem.name,
-                optimizer=group.optimizer.label,
-                rate_index=row.rate_index,
-                learning_rate=row.learning_rate,
-                seed=seed,
-                tuned=row.tuned,
-                status=STATUS[trial.state] if trial else "waiting",
-                group=group.digest,
-                steps=steps,
-                values=value,
-                train_steps=loss[0],
-                train_losses=loss[1],
-                diverged_at=diverged_at,
-            )
-        )
-    return found
+    curves = zip(group.trials, losses, values, strict=True)
+    return [_trial(group, *curve, known.get(curve[0][0])) for curve in curves]
 
 
-def _cost(group: Group, facts: list[dict[str, Any]]) -> GroupCost:
+def _trial(
+    group: GroupRecord,
+    facts: tuple[int, int, float, int],
+    losses: tuple[np.ndarray, np.ndarray],
+    values: tuple[np.ndarray, np.ndarray],
+    trial: FrozenTrial | None,
+) -> Trial:
+    _, rate_index, learning_rate, seed = facts
+    diverged_at = trial.user_attrs.get("diverged_at") if trial else None
+    steps, metric = values
+    if diverged_at is not None:
+        metric = np.where(steps >= diverged_at, np.nan, metric)
+    return Trial(
+        problem=group.problem,
+        optimizer=group.optimizer,
+        rate_index=rate_index,
+        learning_rate=learning_rate,
+        seed=seed,
+        tuned=rate_index != UNTUNED,
+        status=STATUS[trial.state] if trial else "waiting",
+        group=group.digest,
+        steps=steps,
+        values=metric,
+        train_steps=losses[0],
+        train_losses=losses[1],
+        diverged_at=diverged_at,
+    )
+
+
+def _cost(group: GroupRecord, facts: list[dict[str, Any]]) -> GroupCost:
+    last = facts[-1]
     return GroupCost(
-        problem=group.problem.name,
-        optimizer=group.optimizer.label,
+        problem=group.problem,
+        optimizer=group.optimizer,
         group=group.digest,
         trials=len(group.trials),
         wall_seconds=sum(fact["wall_seconds"] for fact in facts),
         compile_seconds=sum(fact["compile_seconds"] for fact in facts),
-        peak_memory_bytes=facts[-1]["peak_memory_bytes"],
+        peak_memory_bytes=last["peak_memory_bytes"],
         memory_source=MEMORY_SOURCE,
-        state_bytes_per_parameter=facts[-1]["state_bytes_per_parameter"],
-        parameters=made(group.problem).parameters,
-        gradient_evaluations_per_step=catalog.get(group.optimizer.name).traits.gradient_evaluations,
-    )
-
-
-def _problem_info(study: Study, spec: ProblemSpec) -> ProblemInfo:
-    problem = made(spec)
-    return ProblemInfo(
-        name=spec.name,
-        title=problem.title,
-        metric=problem.metric,
-        metric_unit=problem.metric_unit,
-        target=spec.target,
-        target_origin=spec.target_origin,
-        horizon=spec.horizon,
-        batch_size=problem.batch_size,
-        schedule=study.schedule.words,
-        parameters=problem.parameters,
+        state_bytes_per_parameter=last["state_bytes_per_parameter"],
+        parameters=last["parameters"],
+        gradient_evaluations_per_step=last["gradient_evaluations_per_step"],
     )
 
 

@@ -17,10 +17,14 @@ class Part(pydantic.BaseModel):
 
 
 class Rates(Part):
-    """The learning rates of every sweep: `count` rates, each `factor` times the one before."""
+    """The learning rates of every sweep: `count` rates, each `factor` times the one before.
+
+    `shift` moves all sweeps that are centred on the catalogue's search space up by so many rates.
+    """
 
     count: int = Field(default=7, ge=1)
     factor: float = Field(default=10**0.5, gt=1)
+    shift: int = 0
 
 
 class Schedule(Part):

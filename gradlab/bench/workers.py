@@ -12,7 +12,7 @@ from pathlib import Path
 import jax
 
 from gradlab.bench.claims import Claims
-from gradlab.bench.directory import Directory, stored_study
+from gradlab.bench.directory import Directory, open_directory, stored_study
 from gradlab.bench.environment import cores
 from gradlab.bench.runner import Runner
 
@@ -59,7 +59,7 @@ def _remove_empty_logs(directory: Directory) -> None:
 
 def _help(root: Path) -> None:
     study, _ = stored_study(root)
-    directory = Directory(root)
+    directory = open_directory(root, study)
     Runner(study, directory, Claims(directory.claims)).run(probe=False)
 
 

@@ -1,6 +1,7 @@
 """Small studies that the tests of the runner share."""
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +45,10 @@ def problem(**changes: Any) -> dict[str, Any]:
     return {**copy.deepcopy(SMALL["problems"][0]), **changes}
 
 
-def begun(root: Path) -> list[tuple[str, int, int]]:
-    """Every segment that was begun: group, number of the segment, process."""
-    import json
-
-    lines = [
-        (path.parent.name, json.loads(line))
-        for path in sorted(root.glob("groups/*/log.jsonl"))
-        for line in path.read_text().splitlines()
-    ]
-    return [(group, line["segment"], line["process"]) for group, line in lines]
+def begun(root: Path) -> dict[str, list[tuple[int, int]]]:
+    """Every segment that was begun, by group and in order: its number and the process."""
+    found = {}
+    for path in sorted(root.glob("groups/*/log.jsonl")):
+        lines = [json.loads(line) for line in path.read_text().splitlines()]
+        found[path.parent.name] = [(line["segment"], line["process"]) for line in lines]
+    return found
