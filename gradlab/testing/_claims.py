@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gradlab import core
 from gradlab.testing._failure import require
-from gradlab.testing._subject import Subject, problem_params
-
-
-def _two_steps(subject: Subject, first: Any, second: Any, params: Any) -> Any:
-    """Updates of a second step, after a first one has filled the state."""
-    extra = subject.required_extra(params)
-    _, state = subject.opt.update(first, subject.opt.init(params), params, **extra)
-    return subject.opt.update(second, state, params, **extra)[0]
+from gradlab.testing._subject import Subject, problem_params, step
 
 
 def _flat(tree: Any) -> jax.Array:
@@ -29,10 +21,12 @@ def check_elementwise(subject: Subject) -> str:
     """Each coordinate is updated from its own gradient alone, or else it is not claimed."""
     params = problem_params()
     gradients = subject.gradients(params)
-    run = functools.partial(_two_steps, subject, params=params)
+    _, state = step(subject, gradients, subject.opt.init(params), params)
     changed = jax.tree.map(lambda g: g, gradients)
     changed["hidden"]["kernel"] = gradients["hidden"]["kernel"].at[..., 0, 0].add(2.0)
-    before, after = (np.array(_flat(run(gradients, g))) for g in (gradients, changed))
+    before, after = (
+        np.array(_flat(step(subject, g, state, params)[0])) for g in (gradients, changed)
+    )
     zeros = jax.tree.map(lambda p: jnp.zeros(p.shape, bool), params)
     zeros["hidden"]["kernel"] = zeros["hidden"]["kernel"].at[0, 0].set(True)
     own = np.array(_flat(zeros))
@@ -59,49 +53,56 @@ def check_smooth(subject: Subject) -> str:
     return found
 
 
+GRID = np.arange(-1.5, 1.5, 1e-3) + 1e-7
+
+
 def _roughness(subject: Subject) -> str:
     """Where an update is not smooth on lines of gradients, in words; empty if nowhere.
 
     At a kink the central second difference shrinks like the step, at a jump not at all;
-    where the function is smooth it shrinks like the square.
+    where the function is smooth it shrinks like the square. The update is that of a second
+    step, after a first one has filled the state.
     """
     params = problem_params(jnp.float64)
     gradients = subject.gradients(params)
-    for name, line in _lines(gradients).items():
+    extra = subject.required_extra(params)
 
-        @jax.jit
-        def along(t: jax.Array, line: Callable = line) -> jax.Array:
-            updates = jax.vmap(lambda s: _two_steps(subject, gradients, line(s), params))(t)
-            return jnp.concatenate(
-                [jnp.reshape(u, (t.size, -1)) for u in jax.tree.leaves(updates)], 1
-            )
+    @jax.jit
+    def along(offset: Any, slope: Any) -> jax.Array:
+        _, state = subject.opt.update(gradients, subject.opt.init(params), params, **extra)
 
-        coarse, fine = (_second_difference(along, h) for h in (2e-3, 1e-3))
-        worst = np.argmax(fine.max(0))
-        ratio = coarse.max(0)[worst] / max(fine.max(0)[worst], 1e-300)
-        if fine.max() > 1e-9 and ratio < 3:
+        def second(t: jax.Array) -> jax.Array:
+            point = jax.tree.map(lambda a, b: a + t * b, offset, slope)
+            return _flat(subject.opt.update(point, state, params, **extra)[0])
+
+        return jax.vmap(second)(GRID)
+
+    for name, (offset, slope) in _lines(gradients).items():
+        values = np.asarray(along(offset, slope))
+        fine, coarse = (_second_difference(values, stride).max(0) for stride in (1, 2))
+        worst = np.argmax(fine)
+        ratio = coarse[worst] / max(fine[worst], 1e-300)
+        if fine[worst] > 1e-9 and ratio < 3:
             return (
                 f"on {name}, halving the step divides the second difference by {ratio:.2f}, not 4"
             )
     return ""
 
 
-def _second_difference(along: Callable, h: float) -> np.ndarray:
-    grid = jnp.arange(-1.5, 1.5, h) + 1e-7
-    values = np.asarray(along(grid))
-    return np.abs(values[2:] - 2 * values[1:-1] + values[:-2])
+def _second_difference(values: np.ndarray, stride: int) -> np.ndarray:
+    return np.abs(values[2 * stride :] - 2 * values[stride:-stride] + values[: -2 * stride])
 
 
-def _lines(gradients: Any) -> dict[str, Callable[[jax.Array], Any]]:
-    def scaled(s: jax.Array) -> Any:
-        return jax.tree.map(lambda g: s * g, gradients)
-
-    def turned(s: jax.Array) -> Any:
-        return jax.tree.map(
-            lambda g: g * (1 + s * jnp.cos(7.0 * jnp.arange(g.size)).reshape(g.shape)), gradients
-        )
-
-    return {"a line through zero": scaled, "a line that turns the gradient": turned}
+def _lines(gradients: Any) -> dict[str, tuple[Any, Any]]:
+    """Lines of gradients, as offset and slope."""
+    zero = jax.tree.map(jnp.zeros_like, gradients)
+    turning = jax.tree.map(
+        lambda g: g * jnp.cos(7.0 * jnp.arange(g.size)).reshape(g.shape), gradients
+    )
+    return {
+        "a line through zero": (zero, gradients),
+        "a line that turns the gradient": (gradients, turning),
+    }
 
 
 def check_stochastic(subject: Subject) -> str:
@@ -115,8 +116,10 @@ def check_stochastic(subject: Subject) -> str:
     require(bool(keys), "it claims to be stochastic, but its state holds no raw uint32 key")
     other = jax.tree.map(lambda x: x + 1 if x.dtype == jnp.uint32 else x, state)
     gradients = subject.gradients(params)
-    extra = subject.required_extra(params)
-    update = lambda s: np.array(_flat(subject.opt.update(gradients, s, params, **extra)[0]))  # noqa: E731
+
+    def update(state: Any) -> np.ndarray:
+        return np.array(_flat(step(subject, gradients, state, params)[0]))
+
     require(np.array_equal(update(state), update(state)), "the same key gives other updates")
     require(not np.array_equal(update(state), update(other)), "the key in the state has no effect")
     return "the key decides"
@@ -149,16 +152,14 @@ def check_gradient_evaluations(subject: Subject) -> str:
 
 def check_conditionals(subject: Subject) -> str:
     """Work that is done only now and then is still skipped under vmap over a stack."""
-    from gradlab import core
-
     params = problem_params()
     gradients = subject.gradients(params)
     extra = subject.required_extra(params)
 
-    def step(opt: Any) -> Any:
+    def one(opt: Any) -> Any:
         return opt.update(gradients, opt.init(params), params, **extra)
 
-    single = str(jax.make_jaxpr(step)(subject.opt)).count("cond[")
-    mapped = str(jax.make_jaxpr(jax.vmap(step))(core.stack([subject.opt] * 2))).count("cond[")
+    single = str(jax.make_jaxpr(one)(subject.opt)).count("cond[")
+    mapped = str(jax.make_jaxpr(jax.vmap(one))(core.stack([subject.opt] * 2))).count("cond[")
     require(mapped >= single, f"{single - mapped} of {single} conditionals are lost under vmap")
     return f"{single} conditionals"

@@ -22,11 +22,12 @@ from gradlab.testing._subject import (
     interior,
     map_hyperparameters,
     problem_params,
+    room,
     train,
     with_leaf,
 )
 
-RELATIVE_STEP = 1e-5
+RELATIVE_STEP = 1e-4
 VALUES = 20
 
 
@@ -88,7 +89,8 @@ def _probe(subject: Subject) -> Probe:
     opt = interior(subject.opt)
     names = tuple(core.hyperparameters(opt))
     base = np.array([float(x) for x in jax.tree.leaves(opt)])
-    steps = np.abs(base) * RELATIVE_STEP
+    ranges = core.intervals(opt).values()
+    steps = RELATIVE_STEP * np.array([room(x, r) for x, r in zip(base, ranges, strict=True)])
     far_values = jax.tree.leaves(map_hyperparameters(lambda _, x, interval: far(x, interval), opt))
     traces = 0
 

@@ -14,7 +14,7 @@ import optax
 
 from gradlab import core
 from gradlab.testing._failure import require
-from gradlab.testing._subject import Subject, map_hyperparameters, problem_params
+from gradlab.testing._subject import Subject, map_hyperparameters, problem_params, step
 
 
 def check_protocol(subject: Subject) -> str:
@@ -32,8 +32,7 @@ def check_protocol(subject: Subject) -> str:
     updates, new_state = opt.update(gradients, state, params, **extra)
     after = jax.tree.map(np.array, (params, gradients, state))
     _require_equal(before, after, "init or update changed its arguments")
-    required = subject.required_extra(params)
-    again = jax.jit(lambda o, g, s, p: o.update(g, s, p, **required))(opt, gradients, state, params)
+    again = step(subject, gradients, state, params)
     _require_close((updates, new_state), again, "eagerly and under jit the step differs")
     return "pure; eager equals jit"
 
@@ -98,11 +97,11 @@ def check_extra_arguments(subject: Subject) -> str:
     required = subject.required_extra(params)
 
     def update(**extra: Any) -> Any:
-        def step(gradients: Any, params: Any) -> Any:
+        def one(gradients: Any, params: Any) -> Any:
             state = subject.opt.init(params)
             return subject.opt.update(gradients, state, params, **{**required, **extra})[0]
 
-        return jax.eval_shape(step, subject.gradients(params), params)
+        return jax.eval_shape(one, subject.gradients(params), params)
 
     plain = update()
     reserved = subject.extra(params)

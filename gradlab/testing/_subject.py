@@ -59,7 +59,7 @@ def loss(params: Any) -> jax.Array:
     return jnp.sum(objectives(params))
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Subject:
     """A transformation under test.
 
@@ -124,17 +124,31 @@ class Subject:
         return {name: value for name, value in self.extra(params).items() if name in declared}
 
 
+@functools.lru_cache(maxsize=4)
+def _jitted(subject: Subject) -> Callable[..., Any]:
+    def one(opt: Any, gradients: Any, state: Any, params: Any) -> Any:
+        extra = subject.required_extra(params)
+        return opt.update(gradients, state, params, **extra)
+
+    return jax.jit(one)
+
+
+def step(subject: Subject, gradients: Any, state: Any, params: Any) -> Any:
+    """One compiled step on the canonical problem; compiled once for each subject."""
+    return _jitted(subject)(subject.opt, gradients, state, params)
+
+
 def train(opt: Any, params: Any, *, subject: Subject, steps: int = STEPS) -> tuple[Any, Any]:
     """Trains on the canonical problem; returns the loss and the parameters at the end."""
 
-    def step(carry: Any, _: Any) -> tuple[Any, Any]:
+    def body(carry: Any, _: Any) -> tuple[Any, Any]:
         params, state = carry
         gradients = subject.gradients(params)
         updates, state = opt.update(gradients, state, params, **subject.required_extra(params))
         params = jax.tree.map(lambda p, u: p + subject.update_scale * u, params, updates)
         return (params, state), None
 
-    (params, _), _ = jax.lax.scan(step, (params, opt.init(params)), None, length=steps)
+    (params, _), _ = jax.lax.scan(body, (params, opt.init(params)), None, length=steps)
     return loss(params), params
 
 
@@ -152,6 +166,15 @@ def interior(opt: Transform) -> Transform:
         return moved if interval.contains(np.asarray(moved * (1 + 1e-4))) else x
 
     return map_hyperparameters(move, opt)
+
+
+def room(x: float, interval: core.Interval) -> float:
+    """The scale on which a hyperparameter varies: its size, or its distance to a bound.
+
+    A decay of 0.999 varies on the scale of 0.001.
+    """
+    gaps = [abs(x - bound) for bound in (interval.low, interval.high) if x != bound]
+    return min([abs(x), *gaps])
 
 
 def far(x: float, interval: core.Interval) -> float:
@@ -178,9 +201,3 @@ def with_leaf(opt: Transform, index: int, value: float) -> Transform:
     """The optimizer with its leaf number `index` changed."""
     leaves, treedef = jax.tree.flatten(opt)
     return treedef.unflatten([*leaves[:index], value, *leaves[index + 1 :]])
-
-
-@functools.cache
-def params64() -> Any:
-    """The canonical parameters in float64; call it with x64 enabled."""
-    return problem_params(jnp.float64)

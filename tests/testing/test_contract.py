@@ -1,0 +1,133 @@
+"""The contract says in plain words which promise a rule of one's own breaks."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+
+import gradlab as gl
+from gradlab import core, testing
+from gradlab.core import hyper
+
+
+class State(NamedTuple):
+    """The state of the toy rule."""
+
+    nu: Any
+
+
+class Toy(core.Rule):
+    """RMSprop in miniature; subclasses break one promise each."""
+
+    learning_rate: core.Scalar = hyper("[0, inf)", default=0.01)
+    decay: core.Scalar = hyper("[0, 1)", default=0.9)
+    eps: core.Scalar = hyper("[0, inf)", default=1e-3)
+
+    def init(self, params: Any) -> State:
+        return State(core.moments_like(params))
+
+    def update(self, updates: Any, state: Any, params: Any = None, **extra: Any) -> tuple:
+        updates, nu = self.each(self.leaf, updates, state.nu)
+        return updates, State(nu)
+
+    def leaf(self, h: Any, g: Any, v: Any) -> tuple:
+        v = core.average(v.real, core.abs_sq(g), h.decay)
+        return -h.learning_rate * g / (core.sqrt(v) + h.eps), v
+
+
+class Unused(Toy):
+    momentum: core.Scalar = hyper("[0, 1)", default=0.5)
+
+
+class PlainRoot(Toy):
+    def leaf(self, h, g, v):
+        v = core.average(v.real, core.abs_sq(g), h.decay)
+        return -h.learning_rate * g / (jnp.sqrt(v) + h.eps), v
+
+
+class StopsGradient(Toy):
+    def leaf(self, h, g, v):
+        update, v = super().leaf(h, g, v)
+        return jax.lax.stop_gradient(update), v
+
+
+class Aliases(Toy):
+    def init(self, params):
+        return State(params)
+
+
+class DriftingDtype(Toy):
+    def update(self, updates, state, params=None, **extra):
+        nu = jax.tree.map(lambda v, g: 0.9 * v + 0.1 * g * g, state.nu, updates)
+        scale = self.learning_rate * self.decay + self.eps
+        return jax.tree.map(lambda g, v: -scale * g * (1 + v), updates, nu), State(nu)
+
+    def init(self, params):
+        return State(jax.tree.map(jnp.zeros_like, params))
+
+
+class MutatesOthers(Toy):
+    def update(self, updates, state, params=None, **extra):
+        updates, state = super().update(updates, state, params, **extra)
+        size = core.global_norm(updates)
+        return jax.tree.map(lambda u: u / (1 + size), updates), state
+
+
+class NarrowRange(Toy):
+    decay: core.Scalar = hyper(default=0.9)
+
+    def leaf(self, h, g, v):
+        return super().leaf(h, jnp.round(g), v)
+
+
+@pytest.fixture(scope="module")
+def healthy():
+    return testing.check_transformation(core.build(Toy, learning_rate=0.01))
+
+
+def test_a_rule_of_ones_own_passes_every_promise(healthy):
+    assert set(healthy.kept) == set(testing.PROMISES)
+    assert not healthy.broken
+
+
+@pytest.mark.parametrize(
+    ("rule", "promise", "words"),
+    [
+        (Unused, "every hyperparameter is consumed", "momentum has no effect"),
+        (PlainRoot, "hypergradients are finite at zero", "the derivative by learning_rate is nan"),
+        (StopsGradient, "hypergradients equal finite differences", "the finite difference"),
+        (Aliases, "the first step can donate", "aliased"),
+        (DriftingDtype, "dtypes are stable", "an average is kept in float16"),
+        (MutatesOthers, "elementwise", "moves other coordinates"),
+        (NarrowRange, "smooth", "kink or jump"),
+    ],
+)
+def test_a_broken_promise_is_named(rule, promise, words):
+    with pytest.raises(testing.ContractError, match=words):
+        testing.check_transformation(core.build(rule), promises=[promise])
+
+
+def test_a_denial_has_to_be_necessary():
+    for promise, traits, words in (
+        ("elementwise", core.Traits(elementwise=False), "no coordinate feels another's"),
+        ("smooth", core.Traits(smooth=False, kinks="nowhere"), "no kink or jump was found"),
+        ("complex numbers", core.Traits(complex=False), "complex parameters do not raise"),
+        ("stochastic", core.Traits(stochastic=True), "holds no raw uint32 key"),
+        ("gradient evaluations", core.Traits(gradient_evaluations=2), "takes 1 gradient"),
+    ):
+        with pytest.raises(testing.ContractError, match=words):
+            testing.check_transformation(core.build(Toy), traits=traits, promises=[promise])
+
+
+def test_what_is_no_transform_of_ours_is_refused():
+    with pytest.raises(TypeError, match="gradlab transform"):
+        testing.check_transformation(optax.sgd(0.1))
+
+
+def test_errors_of_the_public_function_are_checked_when_it_is_given():
+    with pytest.raises(testing.ContractError, match="unknown keyword"):
+        testing.check_transformation(
+            gl.sgd(0.1), make=lambda **k: gl.sgd(0.1), promises=["bad input is refused"]
+        )
