@@ -75,7 +75,7 @@ def _roughness(subject: Subject) -> str:
             point = jax.tree.map(lambda a, b: a + t * b, offset, slope)
             return _flat(subject.opt.update(point, state, params, **extra)[0])
 
-        return jax.vmap(second)(GRID)
+        return jax.vmap(second)(jnp.asarray(GRID))
 
     for name, (offset, slope) in _lines(gradients).items():
         values = np.asarray(along(offset, slope))

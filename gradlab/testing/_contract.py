@@ -10,7 +10,7 @@ import optax
 from gradlab.core import Entry, Traits, Transform
 from gradlab.testing import _arrays, _claims, _derivatives, _protocol
 from gradlab.testing._failure import BrokenPromise
-from gradlab.testing._subject import Subject
+from gradlab.testing._subject import DESCENT, Subject
 
 PROMISES: dict[str, Callable[[Subject], str]] = {
     "it is an optax transformation": _protocol.check_protocol,
@@ -98,7 +98,7 @@ def check_transformation(
     """
     if not isinstance(opt, Transform):
         raise TypeError(f"check_transformation needs a gradlab transform, got {opt!r}")
-    subject = Subject(opt, needs, traits or Traits(), 1.0 if is_optimizer else -0.05, make)
+    subject = Subject(opt, needs, traits or Traits(), 1.0 if is_optimizer else DESCENT, make)
     return _check(subject, promises)
 
 

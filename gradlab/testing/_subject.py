@@ -21,6 +21,9 @@ from gradlab import core
 from gradlab.core import Entry, Traits, Transform
 
 STEPS = 20
+DESCENT = -0.005
+"""What the updates of a transformation of gradients are multiplied by, to train with them."""
+
 OBJECTIVES = 3
 
 
@@ -87,7 +90,7 @@ class Subject:
             entry.make(),
             entry.needs,
             entry.traits,
-            -0.05 if ascends else 1.0,
+            DESCENT if ascends else 1.0,
             entry.make,
             tuple(entry.search_space),
         )
