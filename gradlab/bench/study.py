@@ -200,7 +200,9 @@ def parse_study(data: dict[str, Any]) -> Study:
     try:
         return Study.model_validate(data)
     except pydantic.ValidationError as error:
-        raise StudyError("; ".join(_explain(one) for one in error.errors()[:3])) from None
+        # One misspelt field is also a missing one, and leaves its table unfit: the first cause.
+        first = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+        raise StudyError(_explain(first)) from None
 
 
 def _explain(error: Any) -> str:
