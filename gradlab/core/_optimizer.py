@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import functools
+from typing import Any
 
 import jax
 import optax
@@ -14,10 +15,11 @@ from gradlab.core._schedule import Schedule, at
 from gradlab.core._types import Mask, Params, ScalarOrSchedule, Updates
 
 
-class WeightDecaySchedule(NamedTuple):
-    """The state of a scheduled weight decay, as optax has it."""
-
-    count: jax.Array
+@functools.cache
+def weight_decay_schedule() -> Any:
+    """The type of state that optax gives a scheduled weight decay; it has no public name."""
+    scheduled = optax.add_decayed_weights(lambda count: count)
+    return type(jax.eval_shape(scheduled.init, ()))
 
 
 class Optimizer(Rule):
@@ -50,7 +52,7 @@ class Optimizer(Rule):
         rate = _schedule_state(self.learning_rate, optax.ScaleByScheduleState)
         if self.weight_decay is None:
             return (rate,)
-        decay = _schedule_state(self.weight_decay, WeightDecaySchedule)
+        decay = _schedule_state(self.weight_decay, weight_decay_schedule())
         if self.mask is not None:
             decay_mask(self.mask, params)
             decay = optax.MaskedState(inner_state=decay)
@@ -111,7 +113,7 @@ def decay_mask(mask: Mask, params: Params) -> Any:
     return chosen
 
 
-def _schedule_state(value: Any, state_type: type) -> Any:
+def _schedule_state(value: Any, state_type: Any) -> Any:
     if isinstance(value, Schedule):
         return state_type(count=_tree.step_count())
     return optax.EmptyState()
