@@ -85,5 +85,7 @@ ENTRY = core.Entry(
     paper=("brock2021high",),
     example={"clipping": 0.01},
     search_space={"clipping": (1e-3, 1e-1, "log")},
-    traits=core.Traits(elementwise=False),
+    traits=core.Traits(
+        elementwise=False, smooth=False, kinks="Where a unit's norm passes its bound."
+    ),
 )

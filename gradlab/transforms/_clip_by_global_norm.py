@@ -66,5 +66,5 @@ ENTRY = core.Entry(
     paper=("M036", "M035"),
     example={"max_norm": 1.0},
     search_space={"max_norm": (0.1, 10.0, "log")},
-    traits=core.Traits(elementwise=False),
+    traits=core.Traits(elementwise=False, smooth=False, kinks="Where the norm passes the bound."),
 )

@@ -90,4 +90,7 @@ ENTRY = core.Entry(
     paper=("M009",),
     example={"learning_rate": 2e-3},
     search_space={"learning_rate": (1e-4, 1e-2, "log"), "b1": (0.8, 0.99, "linear")},
+    traits=core.Traits(
+        smooth=False, kinks="At zero, and where the gradient overtakes the largest size."
+    ),
 )

@@ -118,5 +118,9 @@ ENTRY = core.Entry(
     paper=("M005",),
     example={"learning_rate": 1e-3},
     search_space={"learning_rate": (1e-4, 1e-2, "log"), "b1": (0.8, 0.99, "linear")},
-    traits=core.Traits(complex=False),
+    traits=core.Traits(
+        complex=False,
+        smooth=False,
+        kinks="At the bounds of the clipping, and where the root of the average passes eps.",
+    ),
 )

@@ -107,4 +107,5 @@ ENTRY = core.Entry(
     paper=("M006",),
     example={"learning_rate": 1e-3},
     search_space={"learning_rate": (1e-4, 1e-2, "log"), "b1": (0.8, 0.99, "linear")},
+    traits=core.Traits(smooth=False, kinks="Where a second moment overtakes the largest."),
 )

@@ -113,6 +113,6 @@ ENTRY = core.Entry(
     sgd,
     formula="z = momentum * z + g; p -= lr * z",
     paper=("sutskever2013importance",),
-    example={"learning_rate": 0.1, "momentum": 0.9},
+    example={"learning_rate": 0.01, "momentum": 0.9},
     search_space={"learning_rate": (1e-3, 1.0, "log"), "momentum": (0.5, 0.99, "linear")},
 )
