@@ -1,0 +1,95 @@
+"""Writes what is derived from the catalogue: `python -m gradlab._generate`.
+
+The typed exports of each family and the catalogue in the README. A new method needs
+neither by hand; a test says when this has to be run again.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+from gradlab import catalog
+
+PACKAGE = Path(__file__).parent
+README = PACKAGE.parent / "README.md"
+BEGIN, END = "<!-- catalogue: begin -->", "<!-- catalogue: end -->"
+
+
+def family_folders() -> list[Path]:
+    """Folders whose modules declare catalogue entries."""
+    folders = {path.parent for path in PACKAGE.rglob("_*.py") if _has_entry(path)}
+    return sorted(folders)
+
+
+def _has_entry(path: Path) -> bool:
+    return path.name != "__init__.py" and "\nENTRY = " in path.read_text(encoding="utf-8")
+
+
+def exported_init(folder: Path) -> str:
+    """The folder's `__init__.py` with a line for every public function of its methods."""
+    path = folder / "__init__.py"
+    text = path.read_text(encoding="utf-8")
+    package = ".".join(folder.relative_to(PACKAGE.parent).parts)
+    missing = [
+        f"from {package}.{module.stem} import {name} as {name}"
+        for module in sorted(folder.glob("_*.py"))
+        if _has_entry(module)
+        for name in _public_functions(module)
+        if f" as {name}\n" not in text
+    ]
+    if not missing:
+        return text
+    lines = text.splitlines()
+    own = [line for line in lines if line.startswith(f"from {package}.")]
+    rest = [line for line in lines if line not in own]
+    return "\n".join([*rest, *sorted(own + missing, key=str.lower)]) + "\n"
+
+
+def _public_functions(path: Path) -> list[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return [
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and _is_public(node)
+    ]
+
+
+def _is_public(node: ast.FunctionDef) -> bool:
+    """Public functions of a method return a transform, or are made by `builds`."""
+    built = any("builds" in ast.unparse(decorator) for decorator in node.decorator_list)
+    return built or (node.returns is not None and "Transform" in ast.unparse(node.returns))
+
+
+def catalogue_table() -> str:
+    """The catalogue as a table in Markdown, room by room."""
+    rows = ["| method | what it does | room | paper |", "|---|---|---|---|"]
+    for entry in sorted(catalog.entries(), key=lambda e: (e.room, e.family, e.name)):
+        paper = catalog.bibliography()[entry.paper[0]]
+        source = f"arXiv:{paper['arxiv']}" if paper.get("arxiv") else paper["venue"]
+        room = "/".join(filter(None, (entry.room, entry.family)))
+        summary = entry.summary.rstrip(".").replace("|", "\\|")
+        cited = (
+            f"{paper['authors'].split(',')[0].split(' and ')[0]} et al. {paper['year']}, {source}"
+        )
+        rows.append(f"| `{entry.name}` | {summary} | {room} | {cited} |")
+    return "\n".join(rows)
+
+
+def readme() -> str:
+    """The README with its catalogue brought up to date."""
+    text = README.read_text(encoding="utf-8")
+    head, rest = text.split(BEGIN)
+    _, tail = rest.split(END)
+    return f"{head}{BEGIN}\n{catalogue_table()}\n{END}{tail}"
+
+
+def main() -> None:
+    """Writes every derived text."""
+    for folder in family_folders():
+        (folder / "__init__.py").write_text(exported_init(folder), encoding="utf-8")
+    README.write_text(readme(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
