@@ -20,6 +20,7 @@ from gradlab import core as core
 from gradlab import linalg as linalg
 from gradlab import optimizers as optimizers
 from gradlab import schedules as schedules
+from gradlab import testing as testing
 from gradlab import transforms as transforms
 from gradlab import wrappers as wrappers
 from gradlab._optax import *
