@@ -6,23 +6,19 @@ import gradlab
 from gradlab.bench.errors import StudyError, unknown
 
 
-def folders() -> tuple[Path, ...]:
-    """Returns the folders that may hold shipped studies, the installed package's first.
+def folder() -> Path:
+    """Returns the folder of the shipped studies.
 
-    The wheel carries the studies inside the package; in a checkout they lie beside it.
+    The wheel carries them inside the package; in a checkout they lie beside it.
     """
     package = Path(gradlab.__file__).resolve().parent
-    candidates = (package / "configs", package.parent / "configs")
-    return tuple(folder for folder in candidates if folder.is_dir())
+    inside = package / "configs"
+    return inside if inside.is_dir() else package.parent / "configs"
 
 
 def shipped() -> dict[str, Path]:
     """Returns the shipped studies by name, in alphabetical order."""
-    found: dict[str, Path] = {}
-    for folder in folders():
-        for path in folder.glob("*.toml"):
-            found.setdefault(path.stem, path)
-    return dict(sorted(found.items()))
+    return {path.stem: path for path in sorted(folder().glob("*.toml"))}
 
 
 def find(study: str) -> Path:

@@ -18,7 +18,7 @@ from gradlab.bench.runner import Runner
 from gradlab.bench.study import Study, read_study, shrink
 from gradlab.bench.workers import default_jobs, helpers
 
-STUDIES = Path("gradlab-studies")
+STUDIES = Path("studies")
 """Where studies go that are given no directory, below the current one."""
 
 

@@ -191,3 +191,24 @@ def test_an_optimizer_that_evaluates_the_gradient_itself_gets_all_that_it_needs(
         assert one.values[-1] != other.values[-1]
     costs = {cost.optimizer: cost.gradient_evaluations_per_step for cost in results.costs}
     assert costs == {"sgd": 1, "sam": 2}
+
+
+def test_a_group_split_by_memory_has_the_curves_of_the_whole_one(tmp_path):
+    task = [problem(name="digits_mlp", settings={"width": 256})]
+    # Small rates: along an unstable path the smallest difference grows.
+    sweep = [{"name": "sgd", "learning_rate": 0.01}]
+    whole = small(problems=task, optimizers=sweep)
+    split = small(problems=task, optimizers=sweep, memory_megabytes=6)
+    assert (len(groups(whole)), len(groups(split))) == (1, 3)
+    for name, study in (("whole", whole), ("split", split)):
+        run(study, tmp_path / name, probe=False)
+    pairs = zip(
+        load_results(tmp_path / "whole").trials,
+        load_results(tmp_path / "split").trials,
+        strict=True,
+    )
+    for one, other in pairs:
+        assert (one.rate_index, one.seed) == (other.rate_index, other.seed)
+        # Other lanes beside it may change the order of additions, not more.
+        assert one.train_losses == pytest.approx(other.train_losses, rel=1e-4)
+        assert one.values == pytest.approx(other.values, rel=1e-4)
