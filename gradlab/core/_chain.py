@@ -37,6 +37,10 @@ class Chain(Rule):
             new_state.append(link_state)
         return updates, tuple(new_state)
 
+    def in_order(self, state: Any, updates: Updates, params: Params | None) -> Any:
+        parts = zip(self.links, state, strict=True)
+        return tuple(link.rule.in_order(part, updates, params) for link, part in parts)
+
     def inner_states(self, state: Any) -> dict[str, Any]:
         return {"links": state}
 
@@ -71,6 +75,10 @@ class NamedChain(Chain):
         parts = tuple(state[name] for name in self.names)
         updates, parts = super().update(updates, parts, params, **extra)
         return updates, OrderedDict(zip(self.names, parts, strict=True))
+
+    def in_order(self, state: Any, updates: Updates, params: Params | None) -> Any:
+        parts = super().in_order(tuple(state[name] for name in self.names), updates, params)
+        return dict(zip(self.names, parts, strict=True))
 
     def inner_states(self, state: Any) -> dict[str, Any]:
         return {"links": tuple(state[name] for name in self.names)}

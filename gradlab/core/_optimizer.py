@@ -10,6 +10,7 @@ import optax
 
 from gradlab.core import _tree
 from gradlab.core._fields import hyper, static, thaw
+from gradlab.core._order import written_after_params
 from gradlab.core._rule import Rule
 from gradlab.core._schedule import Schedule, at
 from gradlab.core._types import Mask, Params, ScalarOrSchedule, Updates
@@ -46,6 +47,10 @@ class Optimizer(Rule):
         updates, direction = super().update(updates, direction, params, **extra)
         updates, scaling = self.scale(updates, tuple(scaling), params)
         return updates, (direction, *scaling)
+
+    def in_order(self, state: Any, updates: Updates, params: Params | None) -> Any:
+        direction, *scaling = state
+        return (written_after_params(direction, self.written_last, updates, params), *scaling)
 
     def init_scaling(self, params: Params) -> tuple:
         """The state of weight decay and learning rate."""

@@ -15,6 +15,9 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from gradlab.core._fields import is_tracer
+from gradlab.core._tree import is_none
+
 _written_after = Primitive("gradlab_written_after")
 
 
@@ -26,8 +29,7 @@ def written_after(old: jax.Array, first: jax.Array) -> jax.Array:
 
     Args:
       old: the value whose memory the step is going to reuse.
-      first: the value, of the same shape, that also reads `old` and has to be written
-        before that.
+      first: the value that also reads `old` and has to be written before that.
 
     Returns:
       `old`.
@@ -35,6 +37,34 @@ def written_after(old: jax.Array, first: jax.Array) -> jax.Array:
     if old.size == 0:
         return old
     return _written_after.bind(old, first)
+
+
+def written_after_params(state: Any, fields: tuple[str, ...], updates: Any, params: Any) -> Any:
+    """A state whose fields are written once the parameters have moved.
+
+    Updates are read by whoever adds them to the parameters, and so the sum is what has to
+    come before. Where it is not used for anything else, the compiler keeps one element of it.
+
+    Args:
+      state: a named tuple.
+      fields: names of the fields, trees like `params`.
+      updates: what the step adds to the parameters; None leaves order nothing.
+      params: the parameters, or None.
+
+    Returns:
+      The state, bit for bit. Eagerly, where every result has memory of its own, it is
+      the same object.
+    """
+    if params is None or not any(map(is_tracer, jax.tree.leaves(updates))):
+        return state
+
+    def leaf(update: Any, value: Any, p: Any) -> Any:
+        return value if update is None else written_after(value, p + update)
+
+    def tree(field: str) -> Any:
+        return jax.tree.map(leaf, updates, getattr(state, field), params, is_leaf=is_none)
+
+    return state._replace(**{field: tree(field) for field in fields})
 
 
 def _identity(old: jax.Array, first: jax.Array) -> jax.Array:

@@ -28,9 +28,13 @@ class Rule(Data):
 
     Attributes:
       needs: extra arguments without which `update` cannot work.
+      written_last: fields of a direction's state whose old value the update of the
+        parameters reads. An optimizer writes them after the parameters where that saves a
+        copy; see `written_after`.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
+    written_last: ClassVar[tuple[str, ...]] = ()
 
     def init(self, params: Params) -> Any:
         """The state before the first step, for parameters of these shapes and dtypes."""
@@ -65,6 +69,11 @@ class Rule(Data):
         del state
         return {}
 
+    def in_order(self, state: Any, updates: Updates, params: Params | None) -> Any:
+        """The new state, to be written after the parameters where `written_last` says so."""
+        del updates, params
+        return state
+
     def each(
         self, leaf: Callable[..., Any], updates: Updates, *states: Any, reads: tuple = ()
     ) -> tuple:
@@ -79,7 +88,8 @@ class Rule(Data):
     ) -> tuple[Updates, Any]:
         check_extra(self, extra)
         new_updates, new_state = self.update(updates, state, params, **extra)
-        return _tree.cast_like(new_updates, updates if params is None else params), new_state
+        new_updates = _tree.cast_like(new_updates, updates if params is None else params)
+        return new_updates, self.in_order(new_state, new_updates, params)
 
     def present(self) -> Transform:
         """The transform that shows this rule to optax."""

@@ -13,6 +13,7 @@ from gradlab.core import Params, Scalar, ScalarOrSchedule, Updates, hyper, stati
 class ScaleByBelief(core.Rule):
     """The direction of AdaBelief."""
 
+    written_last = ("nu",)
     b1: Scalar = hyper("[0, 1)")
     b2: Scalar = hyper("[0, 1)")
     eps: Scalar = hyper("[0, inf)")

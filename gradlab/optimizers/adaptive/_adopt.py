@@ -20,6 +20,7 @@ def fourth_root(count: Any) -> Any:
 class ScaleByAdopt(core.Rule):
     """The direction of ADOPT."""
 
+    written_last = ("nu",)
     b1: Scalar = hyper("[0, 1]")
     b2: Scalar = hyper("[0, 1]")
     eps: Scalar = hyper("(0, inf)")
@@ -40,12 +41,15 @@ class ScaleByAdopt(core.Rule):
 
         def leaf(h: Any, g: Any, m: Any, v: Any) -> tuple:
             b1, b2 = jnp.where(started, h.b1, 1), jnp.where(started, h.b2, 0)
-            normed = g / jnp.maximum(core.sqrt(v.real), h.eps)
-            if bound is not None:
-                normed = jnp.clip(normed, -bound, bound)
-            m = core.average(m, normed, b1)
-            u = core.average(m, normed, b1) if self.nesterov else m
-            return u, m, core.average(core.written_after(v.real, m), core.abs_sq(g), b2)
+
+            def normed(v: Any) -> Any:
+                ratio = g / jnp.maximum(core.sqrt(v), h.eps)
+                return ratio if bound is None else jnp.clip(ratio, -bound, bound)
+
+            m = core.average(m, normed(v.real), b1)
+            # Computed again, which costs less than a place to keep it.
+            u = core.average(m, normed(core.written_after(v.real, m)), b1) if self.nesterov else m
+            return u, m, core.average(v.real, core.abs_sq(g), b2)
 
         updates, mu, nu = self.each(leaf, updates, state.mu, state.nu)
         return updates, optax.ScaleByAdamState(optax.safe_increment(state.count), mu, nu)
@@ -118,9 +122,5 @@ ENTRY = core.Entry(
     paper=("M005",),
     example={"learning_rate": 1e-3},
     search_space={"learning_rate": (1e-4, 1e-2, "log"), "b1": (0.8, 0.99, "linear")},
-    traits=core.Traits(
-        complex=False,
-        smooth=False,
-        kinks="At the bounds of the clipping, and where the root of the average passes eps.",
-    ),
+    traits=core.Traits(complex=False, smooth=False, kinks="At the bound of the clip, and at eps."),
 )

@@ -15,6 +15,7 @@ from gradlab.core import DType, Params, Scalar, ScalarOrSchedule, Updates, hyper
 class ScaleByLion(core.Rule):
     """The direction of Lion."""
 
+    written_last = ("mu",)
     b1: Scalar = hyper("[0, 1]")
     b2: Scalar = hyper("[0, 1]")
     mu_dtype: DType | None = static(convert=core.dtype_or_none)
@@ -27,7 +28,7 @@ class ScaleByLion(core.Rule):
     ) -> tuple[Updates, optax.ScaleByLionState]:
         def leaf(h: Any, g: Any, m: Any) -> tuple:
             u = self.squash(h, core.average(m, g, h.b1))
-            return u, core.average(core.written_after(m, u), g, h.b2)
+            return u, core.average(m, g, h.b2)
 
         updates, mu = self.each(leaf, updates, state.mu)
         return updates, optax.ScaleByLionState(optax.safe_increment(state.count), mu)
