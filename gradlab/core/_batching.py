@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -42,11 +43,13 @@ def batch_by_shape(fn: Callable[..., Any], *columns: Sequence[jax.Array]) -> lis
 
 
 def _kind(x: jax.Array) -> tuple:
-    """What two arrays have to share to be joined: shape, dtype, and where they lie."""
+    """What arrays have to share to be joined: trailing shape, dtype, and where they lie."""
     aval = jax.typeof(x)
-    where = (aval.sharding, aval.vma) if len(aval.sharding.mesh.axis_names) else None
+    # Named axes of a mesh are part of the type where sharding is explicit or manual.
+    spec = getattr(aval.sharding, "spec", None)
+    manual = getattr(aval, "manual_axis_type", getattr(aval, "vma", None))
     devices = None if is_tracer(x) or not isinstance(x, jax.Array) else frozenset(x.devices())
-    return x.shape[1:], x.dtype, where and (where[0].spec[1:], where[1]), devices
+    return x.shape[1:], x.dtype, spec and tuple(spec)[1:], manual, devices
 
 
 def _apply(fn: Callable[..., Any], parts: list[tuple]) -> list[Any]:
@@ -57,7 +60,4 @@ def _apply(fn: Callable[..., Any], parts: list[tuple]) -> list[Any]:
     starts = [0]
     for row in parts:
         starts.append(starts[-1] + row[0].shape[0])
-    return [
-        jax.tree.map(lambda y, a=a, b=b: y[a:b], result)
-        for a, b in zip(starts, starts[1:], strict=False)
-    ]
+    return [jax.tree.map(lambda y, a=a, b=b: y[a:b], result) for a, b in itertools.pairwise(starts)]
