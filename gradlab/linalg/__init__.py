@@ -1,1 +1,7 @@
 """Array → array: matrix functions without trees and without state."""
+
+from gradlab.linalg._newton_schulz import PRECONDITIONINGS as PRECONDITIONINGS
+from gradlab.linalg._newton_schulz import is_row as is_row
+from gradlab.linalg._newton_schulz import newton_schulz as newton_schulz
+from gradlab.linalg._qp import nonnegative_qp as nonnegative_qp
+from gradlab.linalg._qp import qp_residual as qp_residual

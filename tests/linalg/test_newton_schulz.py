@@ -1,0 +1,57 @@
+"""The Newton–Schulz iteration: what it converges to, and what it does at zero."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gradlab.linalg import PRECONDITIONINGS, newton_schulz
+from tests.paper import muon as paper
+
+CONVERGENT = (1.875, -1.25, 0.375)
+
+
+@pytest.mark.parametrize("preconditioning", PRECONDITIONINGS)
+def test_singular_values_become_one(preconditioning):
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 6, 4)), jnp.float32)
+    y = newton_schulz(x, CONVERGENT, steps=25, preconditioning=preconditioning)
+    assert y.shape == x.shape
+    np.testing.assert_allclose(jnp.linalg.svd(y, compute_uv=False), 1.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("preconditioning", PRECONDITIONINGS)
+def test_one_row_of_coefficients_for_each_step(preconditioning):
+    x = np.random.default_rng(1).normal(size=(4, 7))
+    with jax.enable_x64(True):
+        ours = newton_schulz(jnp.asarray(x), paper.DION, steps=1, preconditioning=preconditioning)
+    expected = paper.orthogonalize(x, np.array(paper.DION), 1e-8, preconditioning)
+    np.testing.assert_allclose(ours, expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("eps", [0.0, 1e-8])
+@pytest.mark.parametrize("preconditioning", PRECONDITIONINGS)
+def test_zero_gives_zero_with_a_finite_derivative(preconditioning, eps):
+    if eps == 0.0 and preconditioning in ("aol", "schatten"):
+        pytest.skip("eps is the least size that the rows are divided by")
+
+    def total(x):
+        steps = {"preconditioning": preconditioning, "eps": eps}
+        return jnp.sum(newton_schulz(x, paper.STANDARD, **steps))
+
+    @jax.jit
+    def at_zero(x):
+        return jax.value_and_grad(total)(x), jax.jvp(total, (x,), (jnp.ones_like(x),))
+
+    (value, slope), (_, forward) = at_zero(jnp.zeros((3, 5)))
+    assert value == 0
+    assert jnp.all(jnp.isfinite(slope))
+    assert jnp.isfinite(forward)
+
+
+def test_complex_matrices_and_matrices_without_elements():
+    draw = np.random.default_rng(2)
+    x = jnp.asarray(draw.normal(size=(3, 5)) + 1j * draw.normal(size=(3, 5)), jnp.complex64)
+    for preconditioning in PRECONDITIONINGS:
+        y = newton_schulz(x, CONVERGENT, steps=25, preconditioning=preconditioning)
+        np.testing.assert_allclose(y @ y.conj().T, np.eye(3), atol=1e-5)
+    assert newton_schulz(jnp.zeros((2, 0, 3)), CONVERGENT).shape == (2, 0, 3)
