@@ -1,1 +1,3 @@
 """Optimizer → optimizer: what changes where or when an inner optimizer steps."""
+
+from gradlab.wrappers._sam import sam as sam
