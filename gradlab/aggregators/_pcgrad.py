@@ -1,0 +1,136 @@
+"""PCGrad: projecting conflicting gradients."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.core import Tracer
+
+from gradlab import core
+from gradlab.aggregators import _stacked
+from gradlab.core import Params, Updates, static
+
+
+class PcgradState(NamedTuple):
+    """State of `pcgrad`: a raw PRNG key."""
+
+    key: jax.Array
+
+
+def _words(key: Any) -> int | tuple[int, ...]:
+    """A seed, or the words of a key: what can be part of an optimizer's structure."""
+    if isinstance(key, int | np.integer) and not isinstance(key, bool):
+        return int(key)
+    if isinstance(key, Tracer):
+        raise TypeError(
+            "a traced key cannot be part of an optimizer: pass it to update as the extra argument "
+            "key, or put it into the state"
+        )
+    if isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        key = jax.random.key_data(key)
+    return tuple(int(word) for word in np.asarray(key, np.uint32))
+
+
+class Pcgrad(core.Rule):
+    """Projects each gradient off those that it conflicts with."""
+
+    key: int | tuple[int, ...] = static(convert=_words)
+
+    def init(self, params: Params) -> PcgradState:
+        del params
+        if isinstance(self.key, tuple):
+            return PcgradState(jnp.array(self.key, jnp.uint32))
+        return PcgradState(jax.random.PRNGKey(self.key))
+
+    def update(
+        self, updates: Updates, state: Any, params: Params | None = None, **extra: Any
+    ) -> tuple[Updates, PcgradState]:
+        count = _stacked.objectives("pcgrad", updates, params)
+        key, draw = jax.random.split(state.key)
+        if count is None:
+            return updates, PcgradState(key)
+        given = extra.get("key")  # not declared: the key in the state does as well
+        keys = jax.random.split(draw if given is None else given, count)
+        orders = jax.vmap(jax.random.permutation, (0, None))(keys, count)
+        weights = projected_weights(_stacked.gramian(updates), orders)
+        return _stacked.combine(weights, updates), PcgradState(key)
+
+
+def projected_weights(gram: jax.Array, orders: jax.Array) -> jax.Array:
+    """The weight of each gradient in the sum of the projected ones.
+
+    Args:
+      gram: inner products of the gradients, of shape `(k, k)`.
+      orders: row i is the order in which gradient i meets the others; itself is skipped.
+    """
+    lengths, cosines = _stacked.cone(gram)
+    rows = jnp.arange(lengths.size)
+
+    def meet(z: jax.Array, others: jax.Array) -> tuple[jax.Array, None]:
+        # Row i of z says how gradient i, of unit length, is made of unit gradients.
+        along = jnp.sum(z * cosines[others], axis=1)
+        excess = jnp.where(others == rows, 0, jnp.minimum(along, 0))
+        return z.at[rows, others].add(-excess), None
+
+    z, _ = lax.scan(meet, jnp.eye(lengths.size, dtype=gram.dtype), orders.T)
+    return jnp.sum(core.divide(lengths[:, None], lengths) * z, axis=0)
+
+
+@core.builds(Pcgrad)
+def pcgrad(key: int | jax.Array = 0):
+    r"""PCGrad projects each gradient off those of other objectives that point against it.
+
+    For each objective i, over all others j in random order,
+
+    $$p_i \leftarrow p_i - \frac{\min(0, \langle p_i, g_j \rangle)}{\lVert g_j \rVert^2}\, g_j,
+    \quad u = \sum_i p_i$$
+
+    Gradients come in with a leading axis of objectives on every array, as `jax.jacrev` gives
+    them, and go out without it. Inner products are taken over all arrays together.
+
+    Args:
+      key: a random key, or a seed, for the first state; no hyperparameter. The extra
+        argument `key` of `update` takes its place for one step.
+
+    Returns:
+      The transformation, to be the first link of a chain. State: a key.
+
+    Raises:
+      ValueError: gradients without the leading axis, such as a sum.
+
+    References:
+      Yu et al., "Gradient Surgery for Multi-Task Learning", arXiv:2001.06782v4, Algorithm 1.
+
+    Differs:
+      The projected gradients are summed, as in the paper's algorithm; its text also speaks
+      of an average. Weights of the gradients are found from their inner products, so that
+      gradients are combined once. The result may still conflict with an objective. The
+      derivative by gradients is one-sided where an inner product is exactly zero.
+
+    Example:
+      >>> import gradlab as gl, jax.numpy as jnp
+      >>> surgery = gl.pcgrad()
+      >>> gradients = jnp.array([[1.0, 0.0], [-1.0, 1.0]])
+      >>> surgery.update(gradients, surgery.init(jnp.zeros(2)))[0].tolist()
+      [0.5, 1.5]
+    """
+
+
+ENTRY = core.Entry(
+    pcgrad,
+    formula="u = sum_i p_i, where p_i -= min(0, <p_i, g_j>) / |g_j|^2 * g_j for all j",
+    paper=("M053",),
+    example={"key": 1},
+    needs=("stacked",),
+    traits=core.Traits(
+        elementwise=False,
+        smooth=False,
+        kinks="A projection sets in where the inner product of two gradients becomes negative; "
+        "at zero the derivative is half of that beyond.",
+        stochastic=True,
+    ),
+)
