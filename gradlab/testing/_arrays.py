@@ -78,7 +78,7 @@ def _check_vmapped_dtypes(subject: Subject) -> None:
         return jax.lax.scan(body, (params, opt.init(params)), None, length=2)[0]
 
     try:
-        jax.eval_shape(jax.vmap(run), opts)
+        jax.eval_shape(jax.vmap(run, axis_size=2), opts)
     except TypeError as error:
         require(False, f"stacked hyperparameters change a dtype inside scan: {error}")
 

@@ -160,6 +160,8 @@ def check_conditionals(subject: Subject) -> str:
         return opt.update(gradients, opt.init(params), params, **extra)
 
     single = str(jax.make_jaxpr(one)(subject.opt)).count("cond[")
-    mapped = str(jax.make_jaxpr(jax.vmap(one))(core.stack([subject.opt] * 2))).count("cond[")
+    mapped = str(jax.make_jaxpr(jax.vmap(one, axis_size=2))(core.stack([subject.opt] * 2))).count(
+        "cond["
+    )
     require(mapped >= single, f"{single - mapped} of {single} conditionals are lost under vmap")
     return f"{single} conditionals"

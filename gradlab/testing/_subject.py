@@ -51,7 +51,11 @@ def objectives(params: Any) -> jax.Array:
     hidden = jax.nn.relu(inputs @ params["hidden"]["kernel"] + params["hidden"]["bias"])
     shared = jnp.asarray(draw.normal(size=(3, 2)), dtype)
     outputs = (hidden @ (params["head"] + 0.1 * shared * params["gain"])) * 3
-    targets = jnp.asarray(draw.normal(size=(OBJECTIVES, 4, 2)), dtype)
+    # Three directions at 120 degrees, so that every two objectives conflict, and a fourth
+    # that they share.
+    turns = np.exp(2j * np.pi * np.arange(OBJECTIVES) / OBJECTIVES)[:, None, None]
+    pulls = np.real(turns * (draw.normal(size=(4, 2)) + 1j * draw.normal(size=(4, 2))))
+    targets = jnp.asarray(pulls + 0.3 * draw.normal(size=(4, 2)), dtype)
     return jnp.mean(jnp.square(outputs - 4 * targets), axis=(1, 2)) + 0.1 * jnp.square(
         params["gain"] - 1
     )
@@ -182,7 +186,7 @@ def room(x: float, interval: core.Interval) -> float:
 
 def far(x: float, interval: core.Interval) -> float:
     """A value well away from `x`, inside the range."""
-    for candidate in (x / 3, x * 3 + 0.3, (x + interval.low) / 2, (x + interval.high) / 2):
+    for candidate in (x * 3 + 0.3, x / 3, (x + interval.low) / 2, (x + interval.high) / 2):
         if math.isfinite(candidate) and candidate != x and interval.contains(np.asarray(candidate)):
             return candidate
     raise ValueError(f"no other value than {x} in {interval}")
