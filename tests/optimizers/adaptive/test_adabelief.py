@@ -1,0 +1,44 @@
+"""AdaBelief: its paper, other code, optax."""
+
+import optax
+import pytest
+
+import gradlab as gl
+from tests import agreement
+from tests.reference.load import curves
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"b1": 0.8, "b2": 0.95, "eps": 1e-08, "eps_root": 1e-08},
+        {"nesterov": True, "eps": 1e-08, "eps_root": 1e-08, "weight_decay": 0.1},
+    ],
+)
+def test_paper(settings):
+    agreement.assert_matches_paper(
+        gl.adabelief(0.01, **settings), "adabelief", learning_rate=0.01, **settings
+    )
+
+
+@pytest.mark.parametrize("curve", curves("adabelief"), ids=lambda curve: curve.name)
+def test_reference(curve):
+    agreement.assert_matches_reference(gl.adabelief(**curve.settings), curve)
+
+
+def test_optax():
+    agreement.assert_matches_optax(
+        gl.adabelief,
+        optax.adabelief,
+        [
+            {"learning_rate": 0.001},
+            {
+                "learning_rate": 0.02,
+                "b1": 0.3,
+                "b2": 0.97,
+                "eps": 0.001,
+                "eps_root": 1e-06,
+                "nesterov": True,
+            },
+        ],
+    )
