@@ -19,7 +19,7 @@ DTYPES = (jnp.float16, jnp.bfloat16, jnp.float32)
 
 
 def _update(subject: Subject, opt: Any, gradients: Any, state: Any, params: Any) -> Any:
-    declared = opt.rule.declared()
+    required = opt.rule.required()
     extra = {
         "value": jnp.float32(1.0),
         "grad": gradients,
@@ -27,7 +27,7 @@ def _update(subject: Subject, opt: Any, gradients: Any, state: Any, params: Any)
         "grad_fn": lambda p: jax.tree.map(lambda g: g * 1, gradients),
         "key": jax.random.PRNGKey(0),
     }
-    return opt.update(gradients, state, params, **{k: v for k, v in extra.items() if k in declared})
+    return opt.update(gradients, state, params, **{k: v for k, v in extra.items() if k in required})
 
 
 def _astype(x: Any, dtype: Any) -> jax.Array:

@@ -126,9 +126,9 @@ class Subject:
         }
 
     def required_extra(self, params: Any) -> dict[str, Any]:
-        """Only those extra arguments that the transformation declares."""
-        declared = self.opt.rule.declared()
-        return {name: value for name, value in self.extra(params).items() if name in declared}
+        """Only those extra arguments without which the transformation cannot work."""
+        required = self.opt.rule.required()
+        return {name: value for name, value in self.extra(params).items() if name in required}
 
 
 @functools.lru_cache(maxsize=4)
