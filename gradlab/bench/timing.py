@@ -5,12 +5,14 @@ cache and the memory bus, and two processes share the cores. So the pieces are t
 all groups are done.
 """
 
+import dataclasses
 import json
 import time
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 import gradlab as gl
@@ -39,14 +41,14 @@ def probe(
         notify: called with a line of text for each problem and optimizer.
     """
     for problem in study.problems:
-        common: dict[str, list[float]] = {}
+        bench: _Bench | None = None
         for index, optimizer in enumerate(study.optimizers):
             path = directory.timing(problem.name, index)
             if path.is_file():
                 continue
             notify(f"timing {optimizer.label} on {problem.name}")
-            common = common or _common_pieces(study, problem)
-            pieces = {**_own_pieces(study, problem, optimizer), **common}
+            bench = bench or _bench(study, problem)
+            pieces = {**_own_pieces(study, problem, optimizer, bench), **bench.pieces}
             content = {
                 "problem": problem.name,
                 "optimizer": optimizer.label,
@@ -81,35 +83,42 @@ def _timing(problem: str, optimizer: str, piece: Any, seconds: list[float]) -> T
     return Timing(problem, optimizer, piece, middle, low, high, len(seconds))
 
 
-def _initial(study: Study, spec: ProblemSpec) -> Any:
-    """The initial parameters of the first seed."""
-    lanes = shared(made(spec), study.seeds).initial
-    return jax.tree.map(lambda leaf: jax.device_put(np.asarray(leaf)[0]), lanes)
+@dataclasses.dataclass(frozen=True)
+class _Bench:
+    """What all optimizers on a problem are timed with, and the pieces that they share.
+
+    Drawing a batch and evaluating are the same programs whatever the optimizer is.
+    """
+
+    params: Any
+    batch: Any
+    key: jax.Array
+    pieces: dict[str, list[float]]
 
 
-def _common_pieces(study: Study, spec: ProblemSpec) -> dict[str, list[float]]:
-    """Drawing a batch and evaluating: the same programs for every optimizer."""
-    problem, params = made(spec), _initial(study, spec)
-    key = jax.random.PRNGKey(study.seeds[0])
+def _bench(study: Study, spec: ProblemSpec) -> _Bench:
+    problem, key = made(spec), jax.random.PRNGKey(study.seeds[0])
+    lanes = shared(problem, study.seeds).initial
+    params = jax.tree.map(lambda leaf: jnp.array(np.asarray(leaf)[0]), lanes)
     sample = compiled(problem.sample, key).call
     evaluate = compiled(problem.evaluate, params).call
-    return {
+    pieces = {
         "data": _durations(lambda: sample(key), study.probe.repetitions),
         "evaluation": _durations(lambda: evaluate(params), study.probe.repetitions),
     }
+    return _Bench(params, sample(key), key, pieces)
 
 
 def _own_pieces(
-    study: Study, spec: ProblemSpec, optimizer: OptimizerSpec
+    study: Study, spec: ProblemSpec, optimizer: OptimizerSpec, bench: _Bench
 ) -> dict[str, list[float]]:
     """Tracing, compiling and running the training step of one trial."""
-    problem, params = made(spec), _initial(study, spec)
-    rates = learning_rates(optimizer, study.rates)
+    problem, rates = made(spec), learning_rates(optimizer, study.rates)
     middle = rates[len(rates) // 2]
     opt = gl.as_arrays(configured(optimizer, middle, study.schedule, spec.horizon))
+    params = jax.tree.map(jnp.array, bench.params)  # a copy: the step takes its memory over
     state = jax.jit(opt.init)(params)
-    key = jax.random.PRNGKey(study.seeds[0])
-    batch = jax.jit(problem.sample)(key)
+    batch, key = bench.batch, bench.key
 
     def step(opt, params, state, batch, key):
         return training_step(problem, opt, params, state, batch, key)
