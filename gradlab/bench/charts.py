@@ -1,14 +1,16 @@
-"""The charts of a report, drawn from a study and its score."""
+"""The charts of a report that compare optimizers: profiles, tuning and the split of time."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 
-from gradlab.bench import formats, svg
+import plotly.graph_objects as go
+
+from gradlab.bench import formats, theme
+from gradlab.bench.intervals import Interval
 from gradlab.bench.profiles import R_MAX, Profile
 from gradlab.bench.results import Results
-from gradlab.bench.rows import Row, SweepPoint
 from gradlab.bench.score import Score
 
 MEASURE_TITLES = {
@@ -18,163 +20,133 @@ MEASURE_TITLES = {
 }
 
 
-def mark(results: Results, optimizer: str) -> str:
-    """The class of an optimizer's marks: its place in the study, or `base` for the baseline."""
-    if optimizer == results.baseline:
-        return "base"
-    others = [label for label in results.optimizers if label != results.baseline]
-    return f"o{others.index(optimizer) % 12}"
-
-
-def series(results: Results, optimizer: str, *parts: str, clip: bool = False) -> str:
-    """Marks of one optimizer, which the page can bring to the front."""
-    place = results.optimizers.index(optimizer) if optimizer in results.optimizers else 0
-    css = f"series {mark(results, optimizer)} s{place}"
-    return svg.group(css, *parts, clip=clip)
-
-
-def name_margin(labels: Sequence[str]) -> int:
-    """Room for the longest of some names beside a chart [px]."""
-    return 24 + round(7.6 * max((len(label) for label in labels), default=0))
-
-
 def metric_title(results: Results, problem: str) -> str:
     """What an axis of the problem's metric is called, with its unit."""
     info = results.problem(problem)
     return f"{info.metric} [{info.metric_unit}]" if info.metric_unit else info.metric
 
 
-def sensitivity_panel(results: Results, score: Score, problem: str, optimizer: str) -> str:
-    """The final metric over the sweep of one optimizer, every seed a dot, diverged ones crosses.
+def profile_panels(results: Results, score: Score) -> go.Figure | None:
+    """The fraction of problems that each optimizer solved within a factor of the best.
+
+    Args:
+        results: the study.
+        score: its score.
+
+    Returns:
+        The figure, one panel for each cost; None without any.
+    """
+    present = {m: p for m, p in score.profiles.items() if p and p[0].fractions}
+    if not present:
+        return None
+    chart = theme.panels("Performance profiles", len(present), 300, 290,
+                         margin={"l": 44, "r": 12, "t": 26, "b": 44})  # fmt: skip
+    for panel, (measure, profiles) in enumerate(present.items()):
+        title = MEASURE_TITLES.get(measure, measure).split(" of ")[0]
+        names = theme.axes(panel)
+        x_axis = {"range": [1, R_MAX], "nticks": 5,
+                  "title": {"text": f"factor τ of the fewest {title}"}}  # fmt: skip
+        y_axis = {"range": [-0.05, 1.06], "tickformat": ".0%", "nticks": 6}
+        theme.set_axes(chart, panel, x_axis, y_axis)
+        chart.add_traces([trace.update(names) for trace in _profile_traces(results, profiles)])
+        chart.add_annotation(theme.heading(panel, "fraction of problems"))
+    return chart
+
+
+def _profile_traces(results: Results, profiles: Sequence[Profile]) -> list[go.Scatter]:
+    traces = {}
+    for order, profile in enumerate(profiles):
+        lift = 0.009 * (order - (len(profiles) - 1) / 2)  # equal profiles stay visible
+        name, part = profile.optimizer, profile.measure
+        traces[name] = theme.series(
+            results, name, part,
+            x=theme.compact(profile.taus),
+            y=theme.compact([fraction + lift for fraction in profile.fractions]),
+            customdata=theme.compact(profile.fractions),
+            mode="lines",
+            line={"shape": "hv", "color": theme.color(results, name), "width": 2},
+            hovertemplate=f"%{{customdata:.0%}} within ×%{{x:.3g}}, score "
+            f"{formats.number(profile.score)}",
+        )  # fmt: skip
+    return [traces[label] for label in theme.last_on_top(results, traces)]
+
+
+def tuning_chart(results: Results, score: Score, problem: str) -> go.Figure | None:
+    """The final metric of each optimizer untuned (hollow) and tuned (filled), with intervals.
 
     Args:
         results: the study.
         score: its score.
         problem: name of the problem.
-        optimizer: label of the optimizer.
 
     Returns:
-        The chart as SVG, all panels of a problem to one vertical scale; empty without a sweep.
+        The figure; None where nothing has finished.
     """
-    points = score.sweeps[problem, optimizer]
-    if not points or points[0].learning_rate <= 0:
-        return ""
-    chart = svg.Chart(270, 190, f"Learning rates of {optimizer} on {problem}", (46, 12, 10, 34))
-    y = _panel_scale(chart, results, score, problem)
-    step = (points[-1].learning_rate / points[0].learning_rate) ** (0.35 / max(len(points) - 1, 1))
-    step = max(step, 1.2)
-    x = chart.x_scale(points[0].learning_rate / step, points[-1].learning_rate * step, True)
-    chart.y_axis(y, most=4)
-    chart.x_axis(x, tick=formats.power, most=4)
-    row = next(r for r in score.tuned if (r.problem, r.optimizer) == (problem, optimizer))
-    chart.add(series(results, optimizer, *_sweep_marks(x, y, points, row)))
-    return chart.svg()
-
-
-def _panel_scale(chart: svg.Chart, results: Results, score: Score, problem: str) -> svg.Scale:
-    finals = [
-        final
-        for (name, _), points in score.sweeps.items()
-        if name == problem
-        for point in points
-        for final in point.finals
-        if math.isfinite(final)
-    ]
-    starts = [s.initial for (p, _), s in score.sensitivities.items() if p == problem]
-    start = max((s for s in starts if math.isfinite(s)), default=math.inf)
-    low = min(finals, default=0.0)
-    high = min(max(finals, default=1.0), start * 1.15 if start > 0 else math.inf)
-    high = max(high, low + 1e-9)
-    if low > 0 and high / low > 4:
-        return chart.y_scale(low / (high / low) ** 0.06, high * (high / low) ** 0.12, True)
-    return chart.y_scale(low - 0.06 * (high - low), high + 0.12 * (high - low))
-
-
-def _sweep_marks(x, y, points: tuple[SweepPoint, ...], row: Row) -> list[str]:
-    top = y.stop + 1
-    means = [(x(p.learning_rate), max(y(p.final.center), top)) for p in points
-             if math.isfinite(p.final.center)]  # fmt: skip
-    parts = [svg.path(means, "line thin")]
-    for point in points:
-        at = x(point.learning_rate)
-        for seed, final in zip(point.seeds, point.finals, strict=True):
-            tip = f"rate {formats.rate(point.learning_rate)}, seed {seed}: {formats.number(final)}"
-            if not math.isfinite(final):
-                parts.append(svg.cross(at, top + 5, 3.5, "cross", tip.replace("∞", "diverged")))
-            elif y(final) < top:
-                parts.append(svg.dot(at, top, 2.6, "dot off", f"{tip}, above the axis"))
-            else:
-                parts.append(svg.dot(at, y(final), 2.6, "dot", tip))
-    if row.point is not None and math.isfinite(row.point.final.center):
-        css = "ring bad" if row.edge else "ring"
-        at, level = x(row.point.learning_rate), max(y(row.point.final.center), top)
-        parts.append(svg.dot(at, level, 7, css, row.invalid or "the best rate"))
-    return parts
-
-
-def tuning_chart(results: Results, score: Score, problem: str) -> str:
-    """The final metric of each optimizer untuned (hollow) and tuned (filled), with intervals."""
-    labels = list(results.optimizers)
-    chart = svg.Chart(560, 60 + 26 * len(labels), f"Untuned and tuned on {problem}",
-                      (name_margin(labels), 12, 16, 42))  # fmt: skip
-    rows = {}
-    for row in (*score.tuned, *score.untuned):
+    rows: dict[str, dict[str, Interval]] = {}
+    for row in (*score.untuned, *score.tuned):
         if row.problem == problem and row.point is not None:
-            rows[row.optimizer, row.tuned] = row.point.final
-    centers = [i.center for i in rows.values() if math.isfinite(i.center)]
+            rows.setdefault(row.optimizer, {})["tuned" if row.tuned else "untuned"] = (
+                row.point.final
+            )
+    centers = [i.center for pair in rows.values() for i in pair.values()]
+    centers = [center for center in centers if math.isfinite(center)]
     if not centers:
-        return ""
+        return None
+    low, high, log = _tuning_ends(centers)
+    labels = list(results.optimizers)
+    chart = theme.figure(
+        f"Untuned and tuned on {results.problem(problem).title}", 64 + 28 * len(labels),
+        margin={"l": 20, "r": 14, "t": 8, "b": 44},
+        xaxis={**theme.scale(low, high, log, ticks=5),
+               "title": {"text": theme.text(metric_title(results, problem))}},
+        yaxis=theme.name_axis(results, labels),
+    )  # fmt: skip
+    for label in labels:
+        if label in rows:
+            chart.add_trace(_tuning_trace(results, label, rows[label], high))
+    return chart
+
+
+def _tuning_ends(centers: Sequence[float]) -> tuple[float, float, bool]:
     low, high = min(centers), max(centers)
+    if low > 0 and high / low > 4:
+        return low / 1.25, high * 1.25, True
     pad = 0.08 * (high - low) or abs(low) * 0.05 or 1.0
-    log = low > 0 and high / low > 4
-    x = (chart.x_scale(low / 1.15, high * 1.15, True) if log
-         else chart.x_scale(low - pad, high + pad))  # fmt: skip
-    chart.x_axis(x, metric_title(results, problem), most=4)
-    for index, label in enumerate(labels):
-        level = chart.box[1] + 18 + 26 * index
-        name = svg.label(chart.box[0] - 8, level + 4, label, "end")
-        pair = [rows.get((label, tuned)) for tuned in (False, True)]
-        chart.add(series(results, label, name, *_tuning_marks(x, level, pair)))
-    return chart.svg()
+    return low - pad, high + pad, False
 
 
-def _tuning_marks(x, level: float, pair) -> list[str]:
-    parts, ends = [], []
-    for interval, css, what in zip(pair, ("hollow", "dot"), ("untuned", "tuned"), strict=True):
-        if interval is None:
-            continue
-        tip = f"{what}: {formats.with_interval(interval)}"
-        if not math.isfinite(interval.center):
-            parts.append(svg.cross(x.stop, level, 4, "cross", f"{what}: diverged"))
-            continue
-        at = x(interval.center)
-        ends.append((at, level))
-        if interval.finite:
-            low, high = (min(max(x(end), x.start), x.stop) for end in (interval.low, interval.high))
-            parts.append(svg.path([(low, level), (high, level)], "whisker"))
-        parts.append(svg.dot(at, level, 4.6, css, tip))
-    return [svg.path(ends, "link"), *parts]
+def _tuning_trace(
+    results: Results, label: str, pair: Mapping[str, Interval], edge: float
+) -> go.Scatter:
+    """Untuned and tuned joined by a line; a diverged one is a cross at the axis's end."""
+    hue, sides = theme.color(results, label), list(pair.values())
+    diverged = [not math.isfinite(side.center) for side in sides]
+    wide = [side.finite for side in sides]
+    filled = {"tuned": "circle", "untuned": "circle-open"}
+    tips = [f"{what}: " + ("diverged" if lost else formats.with_interval(side))
+            for (what, side), lost in zip(pair.items(), diverged, strict=True)]  # fmt: skip
+    return theme.series(
+        results, label, "final",
+        x=theme.compact([min(side.center, edge) for side in sides]),
+        y=[theme.text(label)] * len(sides),
+        error_x={
+            "type": "data", "symmetric": False, "color": hue, "thickness": 2, "width": 0,
+            "array": theme.compact([s.high - s.center if w else 0.0
+                                    for s, w in zip(sides, wide, strict=True)]),
+            "arrayminus": theme.compact([s.center - s.low if w else 0.0
+                                         for s, w in zip(sides, wide, strict=True)]),
+        },
+        mode="lines+markers", line={"color": hue, "width": 1, "dash": "dot"},
+        marker={
+            "color": hue, "size": 9, "opacity": 1, "line": {"color": hue, "width": 1.8},
+            "symbol": ["x-thin" if lost else filled[what]
+                       for what, lost in zip(pair, diverged, strict=True)],
+        },
+        text=tips, hovertemplate="%{text}", cliponaxis=True,
+    )  # fmt: skip
 
 
-def profile_chart(results: Results, profiles: Sequence[Profile]) -> str:
-    """The fraction of problems that each optimizer solved within a factor of the best."""
-    if not profiles or not profiles[0].taus:
-        return ""
-    measure = MEASURE_TITLES.get(profiles[0].measure, profiles[0].measure)
-    chart = svg.Chart(370, 270, f"Performance profile in {measure}", (44, 28, 12, 44))
-    x, y = chart.x_scale(1, R_MAX), chart.y_scale(-0.04, 1.06)
-    chart.y_axis(y, "fraction of problems", lambda value: f"{value:.0%}", 5)
-    chart.x_axis(x, "factor τ of the fewest " + measure.split(" of ")[0], most=4)
-    for order, profile in enumerate(profiles):
-        lift = 2.2 * (order - (len(profiles) - 1) / 2)  # equal profiles stay visible side by side
-        points = [(x(t), y(f) + lift) for t, f in
-                  zip(profile.taus, profile.fractions, strict=True)]  # fmt: skip
-        title = svg.title(f"{profile.optimizer}: {formats.number(profile.score)}")
-        chart.add(series(results, profile.optimizer, svg.steps(points), title))
-    return chart.svg()
-
-
-def time_chart(results: Results, score: Score, problem: str) -> str:
+def time_chart(results: Results, score: Score, problem: str) -> go.Figure | None:
     """Where the time of one run goes: what happens once, and beside it what every step adds to.
 
     Args:
@@ -183,62 +155,47 @@ def time_chart(results: Results, score: Score, problem: str) -> str:
         problem: name of the problem.
 
     Returns:
-        The chart as SVG, two stacked bars for each optimizer to two scales; empty without timings.
+        The figure, two stacked bars for each optimizer to two scales; None without timings.
     """
     info, labels = results.problem(problem), list(results.optimizers)
     evaluations = max((t.steps.size for t in results.trials if t.problem == problem), default=0)
     steps = {"data": info.horizon, "step": info.horizon, "evaluation": evaluations}
-    height, left = 60 + 24 * len(labels), name_margin(labels)
-    chart = svg.Chart(560, height, f"Time split on {problem}", (left, 8, 12, 44))
-    half = (chart.box[2] - left - 34) / 2
-    for index, label in enumerate(labels):
-        chart.add(series(results, label, svg.label(left - 8, _bar_level(chart, index) + 12, label,
-                                                   "end")))  # fmt: skip
+    chart = theme.figure(
+        f"Time split on {info.title}", 64 + 25 * len(labels), barmode="stack", bargap=0.38,
+        margin={"l": 20, "r": 10, "t": 8, "b": 44}, yaxis=theme.name_axis(results, labels),
+    )  # fmt: skip
     sides = (
-        (left, {"trace": 1, "compile": 1}, "once"),
-        (left + half + 34, steps, f"over {formats.count(info.horizon)} steps"),
+        ("x", [0.0, 0.47], {"trace": 1, "compile": 1}, "once"),
+        ("x2", [0.53, 1.0], steps, f"over {formats.count(info.horizon)} steps"),
     )
-    drawn = [
-        _bars(chart, score, problem, labels, often, (start, start + half), title)
-        for start, often, title in sides
-    ]
-    return chart.svg() if any(drawn) else ""
-
-
-def _bar_level(chart: svg.Chart, index: int) -> float:
-    return chart.box[1] + 4 + 24 * index
+    for axis, domain, often, title in sides:
+        bars, unit = _bars(score, problem, labels, often, axis)
+        chart.add_traces(bars)
+        chart.update_layout(
+            {axis.replace("x", "xaxis"): {"domain": domain, "rangemode": "tozero", "nticks": 5,
+                                          "title": {"text": f"{title} [{unit}]"}}}
+        )  # fmt: skip
+    return chart if chart.data else None
 
 
 def _bars(
-    chart: svg.Chart,
-    score: Score,
-    problem: str,
-    labels: Sequence[str],
-    often: Mapping[str, int],
-    span: tuple[float, float],
-    title: str,
-) -> bool:
-    """Stacked bars of some pieces, each as often as it happens; False where none was timed."""
-    timed = {label: score.implementation[problem, label].seconds for label in labels}
-    times = {
-        label: {piece: count * timed[label].get(piece, 0.0) for piece, count in often.items()}
-        for label in labels
-    }
-    longest = max((sum(parts.values()) for parts in times.values()), default=0.0)
+    score: Score, problem: str, labels: Sequence[str], often: Mapping[str, int], axis: str
+) -> tuple[list[go.Bar], str]:
+    """One trace for each piece, as often as it happens, and the unit; no trace without timings."""
+    timed = [score.implementation[problem, label].seconds for label in labels]
+    times = {piece: [count * seconds.get(piece, 0.0) for seconds in timed]
+             for piece, count in often.items()}  # fmt: skip
+    longest = max((sum(parts) for parts in zip(*times.values(), strict=True)), default=0.0)
     if not longest:
-        return False
-    x = svg.Scale(0, longest * 1.02, *span)
-    factor, unit = (1e3, "ms") if longest < 0.5 else (1, "s")
-    _, top, _, bottom = chart.box
-    for value in svg.Scale(0, longest * factor, 0, 1).ticks(4):
-        chart.add(svg.path([(x(value / factor), top), (x(value / factor), bottom)], "grid"))
-        chart.text(x(value / factor), bottom + 15, formats.tick(value), "tick", "middle")
-    chart.text(sum(span) / 2, chart.height - 6, f"{title} [{unit}]", "axis", "middle")
-    for index, label in enumerate(labels):
-        at = 0.0
-        for piece, time in times[label].items():
-            tip = f"{label}, {piece}: {formats.seconds(time)}"
-            level = _bar_level(chart, index)
-            chart.add(svg.bar(x(at), level, x(at + time) - x(at), 15, f"piece {piece}", tip))
-            at += time
-    return True
+        return [], "s"
+    factor, unit = (1e3, "ms") if longest < 0.5 else (1.0, "s")
+    return [
+        go.Bar(
+            name=piece, xaxis=axis, orientation="h", y=[theme.text(label) for label in labels],
+            x=theme.compact([second * factor for second in seconds]),
+            marker={"color": theme.LIGHT[piece], "line": {"width": 0}},
+            text=[formats.seconds(second) for second in seconds], textposition="none",
+            hovertemplate="%{y}, " + piece + ": %{text}<extra></extra>",
+        )
+        for piece, seconds in times.items()
+    ], unit  # fmt: skip

@@ -36,12 +36,6 @@ def number(value: float | None, digits: int = 3) -> str:
     return _minus(f"{value:.{digits - 1 - exponent}f}")
 
 
-def tick(value: float) -> str:
-    """A round number on an axis, without needless zeros."""
-    text = number(value, 3)
-    return text.rstrip("0").rstrip(".") if "." in text and "×" not in text else text
-
-
 def scientific(value: float, digits: int = 2) -> str:
     """A number as mantissa and power of ten, such as `3.2×10⁻⁴` or `10⁻³`."""
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
@@ -57,11 +51,6 @@ def rate(value: float | None) -> str:
     if 0.01 <= abs(value) < 1000:
         return _minus(f"{value:.2g}")
     return scientific(value, 2)
-
-
-def power(value: float) -> str:
-    """A learning rate on a logarithmic axis: `10⁻³`, `10⁻²`, `0.1`, `3×10⁻⁴`."""
-    return tick(value) if 0.1 <= value < 1000 else scientific(value, 2)
 
 
 def count(value: float | None) -> str:

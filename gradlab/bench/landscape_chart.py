@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import plotly.graph_objects as go
 
 from gradlab import problems
-from gradlab.bench import formats, svg
-from gradlab.bench.charts import series
-from gradlab.bench.contours import contour, contour_levels
+from gradlab.bench import formats, theme
 from gradlab.bench.results import Results, Trajectory
 
-GRID = 96
+GRID = 80
 LEVELS = 14
 
 
-def landscape_chart(results: Results, name: str) -> str:
+def landscape_chart(results: Results, name: str) -> go.Figure | None:
     """The paths recorded on one landscape, its level lines and its known minima.
 
     Args:
@@ -27,26 +25,29 @@ def landscape_chart(results: Results, name: str) -> str:
         name: name of the landscape; one that gradlab does not know is drawn without level lines.
 
     Returns:
-        The chart as SVG; empty where no path was recorded.
+        The figure; None where no path was recorded.
     """
-    paths = [path for path in results.trajectories if path.landscape == name]
+    paths = {path.optimizer: path for path in results.trajectories if path.landscape == name}
     if not paths:
-        return ""
+        return None
     known = problems.landscape(name) if name in problems.landscape_names() else None
-    domain = known.domain if known else _bounds(paths)
-    chart = svg.Chart(540, 400, f"Paths on {landscape_title(name)}", (34, 10, 10, 26))
-    x, y = chart.x_scale(*domain[0]), chart.y_scale(*domain[1])
+    domain = known.domain if known else _bounds(list(paths.values()))
+    chart = theme.figure(
+        f"Paths on {landscape_title(name)}", 420,
+        margin={"l": 34, "r": 8, "t": 8, "b": 28},
+        xaxis={"range": list(domain[0]), "nticks": 6, "showgrid": known is None},
+        yaxis={"range": list(domain[1]), "nticks": 6, "showgrid": known is None},
+    )  # fmt: skip
     if known:
-        chart.add(_level_lines(known, x, y))
-    chart.x_axis(x, most=6)
-    chart.y_axis(y, most=6)
-    for path in _baseline_last(results, paths):
-        chart.add(series(results, path.optimizer, *_path_marks(path, x, y), clip=True))
-    for minimum in known.minimisers if known else ():
-        chart.add(svg.cross(x(minimum[0]), y(minimum[1]), 5, "minimum", "minimum"))
-    start = paths[0].points[0]
-    chart.add(svg.dot(x(start[0]), y(start[1]), 4, "start", "start"))
-    return chart.svg()
+        chart.add_trace(_levels(known))
+    for label in theme.last_on_top(results, paths):
+        chart.add_traces(_path_traces(results, paths[label]))
+    start = next(iter(paths.values())).points[0]
+    chart.add_trace(_points("start", [start], {"symbol": "circle", "size": 9}))
+    if known and known.minimisers:
+        cross = {"symbol": "x-thin", "size": 9, "line": {"width": 2.4, "color": theme.LIGHT["ink"]}}
+        chart.add_trace(_points("minimum", known.minimisers, cross))
+    return chart
 
 
 def landscape_title(name: str) -> str:
@@ -54,39 +55,62 @@ def landscape_title(name: str) -> str:
     return problems.landscape(name).title if name in problems.landscape_names() else name
 
 
-def _level_lines(known: problems.Landscape, x: svg.Scale, y: svg.Scale) -> str:
+def _levels(known: problems.Landscape) -> go.Contour:
     xs, ys = (np.linspace(low, high, GRID) for low, high in known.domain)
     grid = np.stack(np.meshgrid(xs, ys), axis=-1).reshape(-1, 2)
-    values = np.asarray(jax.vmap(known.function)(jnp.asarray(grid)), dtype=np.float64).reshape(
-        GRID, GRID
-    )
+    values = np.asarray(jax.vmap(known.function)(jnp.asarray(grid)), dtype=np.float64)
     # Between two nodes of the grid the logarithm of a deep valley is closer to a straight line.
-    heights = np.maximum(values - known.minimum, 0)
-    values = np.log(heights + 1e-3 * np.median(heights))
-    lines = [
-        svg.path([(x(px), y(py)) for px, py in line], "level")
-        for level in contour_levels(values, LEVELS)
-        for line in contour(values, xs.tolist(), ys.tolist(), level)
-    ]
-    return svg.group("levels", *lines, clip=True)
+    heights = np.maximum(values - known.minimum, 0).reshape(GRID, GRID)
+    heights = np.log(heights + 1e-3 * np.median(heights))
+    low, high = float(np.quantile(heights, 0.005)), float(heights.max())
+    return go.Contour(
+        x=theme.compact(xs),
+        y=theme.compact(ys),
+        z=theme.compact(heights),
+        contours={"start": low, "end": high, "size": (high - low) / LEVELS},
+        autocontour=False,
+        colorscale=[[0, theme.LIGHT["sheet"]], [1, theme.LIGHT["high"]]],
+        line={"color": theme.LIGHT["sheet"], "width": 0.8},
+        showscale=False,
+        hoverinfo="skip",
+        name="levels",
+    )
 
 
-def _path_marks(path: Trajectory, x: svg.Scale, y: svg.Scale) -> list[str]:
-    points = [(x(px), y(py)) for px, py in path.points if math.isfinite(px) and math.isfinite(py)]
+def _path_traces(results: Results, path: Trajectory) -> list[go.Scatter]:
+    points = path.points[np.all(np.isfinite(path.points), axis=1)]
     finite = path.values[np.isfinite(path.values)]
     last = formats.number(float(finite[-1])) if finite.size else "nothing finite"
-    tip = f"{path.optimizer}, rate {formats.rate(path.learning_rate)}: {last} at the end"
-    return [svg.path(points, "line path"), svg.dot(*points[-1], 3.6, "dot"), svg.title(tip)]
+    tip = (
+        f"{theme.text(path.optimizer)}, rate {formats.rate(path.learning_rate)}: {last} at the end"
+    )
+    hue = theme.color(results, path.optimizer)
+    common = {"hovertemplate": f"{tip}<extra></extra>"}
+    line = theme.series(
+        results, path.optimizer, "path",
+        x=theme.compact(points[:, 0]), y=theme.compact(points[:, 1]),
+        mode="lines", line={"color": hue, "width": 1.8}, **common,
+    )  # fmt: skip
+    end = theme.series(
+        results, path.optimizer, "end",
+        x=theme.compact(points[-1:, 0]), y=theme.compact(points[-1:, 1]),
+        mode="markers", marker={"color": hue, "size": 8}, **common,
+    )  # fmt: skip
+    return [line, end]
 
 
-def _bounds(paths: Sequence[Trajectory]):
+def _points(name: str, points: Sequence, marker: dict) -> go.Scatter:
+    x, y = theme.compact(np.asarray(points)).T
+    return go.Scatter(
+        x=x, y=y, name=name, mode="markers", hovertemplate=f"{name}<extra></extra>",
+        marker={"color": theme.LIGHT["ink"], **marker},
+    )  # fmt: skip
+
+
+def _bounds(paths: Sequence[Trajectory]) -> tuple[tuple[float, float], tuple[float, float]]:
     points = np.concatenate([path.points for path in paths])
     points = points[np.all(np.isfinite(points), axis=1)]
     low, high = points.min(axis=0), points.max(axis=0)
     pad = 0.05 * np.maximum(high - low, 1e-9)
     (x0, y0), (x1, y1) = low - pad, high + pad
     return ((float(x0), float(x1)), (float(y0), float(y1)))
-
-
-def _baseline_last(results: Results, paths: Sequence[Trajectory]) -> list[Trajectory]:
-    return sorted(paths, key=lambda path: path.optimizer == results.baseline)

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from plotly.offline import get_plotlyjs
 
-from gradlab.bench import charts, formats
+from gradlab.bench import charts, formats, theme
 from gradlab.bench.comparisons import FEWEST_SEEDS
 from gradlab.bench.curve_chart import learning_curves
 from gradlab.bench.intervals import METHOD
@@ -19,6 +20,7 @@ from gradlab.bench.profiles import R_MAX
 from gradlab.bench.results import PIECES, Results
 from gradlab.bench.rows import Row, final_value, time_to_target
 from gradlab.bench.score import COSTS, Score, plain, score
+from gradlab.bench.sweep_chart import sweep_panels
 
 
 def write(results: Results, path: Path | str) -> Path:
@@ -65,6 +67,7 @@ def render(results: Results) -> str:
         "ends": formats.ends,
         "difference": formats.difference,
         "with_interval": formats.with_interval,
+        "figure": theme.to_json,
     }
     return environment.get_template("report.html").render(context(results))
 
@@ -76,7 +79,7 @@ def context(results: Results) -> dict[str, Any]:
         results: the study.
 
     Returns:
-        Names and values; a chart is SVG text, marked as safe by the template alone.
+        Names and values; a chart is a plotly figure or None.
     """
     scored = score(results)
     return {
@@ -87,14 +90,17 @@ def context(results: Results) -> dict[str, Any]:
         "r_max": R_MAX,
         "pieces": PIECES,
         "measures": charts.MEASURE_TITLES,
-        "marks": {label: charts.mark(results, label) for label in results.optimizers},
+        "light": theme.LIGHT,
+        "dark": theme.DARK,
+        "plotlyjs": get_plotlyjs(),
+        "marks": {label: theme.mark(results, label) for label in results.optimizers},
         "seeds": sorted({trial.seed for trial in results.trials}),
         "unfinished": sum(not trial.finished for trial in results.trials),
         "unmet": [point for point in scored.protocol if not point.met],
         "undeclared": _undeclared(results),
         "overview": [_overview(results, scored, label) for label in results.optimizers],
         "problems": [_problem(results, scored, info.name) for info in results.problems],
-        "profiles": [charts.profile_chart(results, scored.profiles[measure]) for measure in COSTS],
+        "profiles": charts.profile_panels(results, scored),
         "landscapes": _landscapes(results),
         "environment": _environment(results),
         "config": json.dumps(plain(results.config), indent=2, ensure_ascii=False),
@@ -127,16 +133,8 @@ def _problem(results: Results, scored: Score, name: str) -> dict[str, Any]:
     return {
         "info": results.problem(name),
         "rows": [_table_row(results, scored, row, untuned[row.optimizer]) for row in rows],
-        "curves": {measure: learning_curves(results, scored, name, measure) for measure in COSTS},
-        "sensitivity": [
-            {
-                "label": label,
-                "value": scored.sensitivities[name, label],
-                "chart": charts.sensitivity_panel(results, scored, name, label),
-                "edge": next(row.edge for row in rows if row.optimizer == label),
-            }
-            for label in results.optimizers
-        ],
+        "curves": learning_curves(results, scored, name),
+        "sweeps": sweep_panels(results, scored, name),
         "untuned": any(row.point is not None for row in untuned.values()),
         "tuning": charts.tuning_chart(results, scored, name),
         "time": charts.time_chart(results, scored, name),
