@@ -31,6 +31,10 @@ def print_summary(summary: dict[str, Any], report: Path) -> None:
         console = Console(highlight=False, width=140)
     for problem in summary["problems"]:
         console.print(_table(problem, summary["baseline"]))
+        for row in problem["rows"]:
+            if row["invalid"]:
+                reason = f"no claim for {row['optimizer']}: {row['invalid']}"
+                console.print(reason, markup=False, style="dim")
     unmet = [point for point in summary["protocol"] if not point["met"]]
     for point in unmet:
         console.print(f"protocol {point['number']}: {point['reason']}", markup=False, style="dim")
@@ -49,7 +53,7 @@ def _table(problem: dict[str, Any], baseline: str) -> Table:
     for row in problem["rows"]:
         mark = " (edge)" if row["edge"] else ""
         table.add_row(
-            row["optimizer"],
+            escape(row["optimizer"]),
             _number(row["learning_rate"]) + mark,
             _interval(row["final"]),
             _interval(row["untuned"]["final"]),
@@ -64,7 +68,7 @@ def _table(problem: dict[str, Any], baseline: str) -> Table:
 def _verdict(row: dict[str, Any], baseline: str) -> str:
     if row["optimizer"] == baseline:
         return "baseline"
-    return str(row["against_baseline"].get("final", {}).get("verdict", ""))
+    return str(row["against_baseline"].get("final", {}).get("words", ""))
 
 
 def _interval(value: Any) -> str:
