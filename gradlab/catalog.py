@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 import pkgutil
@@ -13,7 +12,7 @@ from typing import Any
 
 from gradlab.core import Entry as Entry
 from gradlab.core import Traits as Traits
-from gradlab.core import Transform
+from gradlab.core import Transform, unknown
 from gradlab.core._entry import ROOMS
 
 
@@ -52,14 +51,12 @@ def get(name: str) -> Entry:
     """The entry of this name.
 
     Raises:
-      ValueError: there is none; the message shows the nearest names.
+      ValueError: there is none; the message shows the nearest name.
     """
     known = {entry.name: entry for entry in entries()}
     if name in known:
         return known[name]
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-    hint = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join(known)}"
-    raise ValueError(f"there is no method {name!r}; {hint}")
+    raise ValueError(unknown("method", name, known))
 
 
 def from_name(name: str, **arguments: Any) -> Transform:
@@ -73,7 +70,7 @@ def from_name(name: str, **arguments: Any) -> Transform:
       The transformation.
 
     Raises:
-      ValueError: an unknown name, with the nearest ones, or a value out of range.
+      ValueError: an unknown name, with the nearest one, or a value out of range.
       TypeError: an unknown argument, with the nearest one.
 
     Example:

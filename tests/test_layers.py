@@ -18,7 +18,7 @@ LAYERS = {
     "optimizers": {"core", "linalg"},
     # The working example of a wrapper wraps an optimizer.
     "wrappers": {"core", "linalg", "optimizers"},
-    "problems": set(),
+    "problems": {"core"},
     "testing": {"core"},
 }
 FORBIDDEN_NAMES = {"utils", "misc", "common", "helpers"}

@@ -6,8 +6,9 @@ from typing import Any
 
 from gradlab import problems
 from gradlab.bench.configure import check_optimizer
-from gradlab.bench.errors import StudyError, unknown
+from gradlab.bench.errors import StudyError
 from gradlab.bench.study import ProblemSpec, Study, shrink
+from gradlab.core import unknown
 
 
 def check(study: Study) -> None:

@@ -5,8 +5,9 @@ from typing import Any
 
 import gradlab as gl
 from gradlab import catalog
-from gradlab.bench.errors import StudyError, unknown
+from gradlab.bench.errors import StudyError
 from gradlab.bench.study import OptimizerSpec, Rates, Schedule
+from gradlab.core import unknown
 
 LEARNING_RATE = "learning_rate"
 

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.table import Table
 
 from gradlab import catalog
-from gradlab.bench.errors import StudyError, unknown
+from gradlab.bench.errors import StudyError
+from gradlab.core import unknown
 
 
 def entries() -> tuple[catalog.Entry, ...]:

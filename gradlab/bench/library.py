@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import gradlab
-from gradlab.bench.errors import StudyError, unknown
+from gradlab.bench.errors import StudyError
+from gradlab.core import unknown
 
 
 def folder() -> Path:

@@ -7,7 +7,8 @@ from typing import Any, Literal
 import pydantic
 from pydantic import Field
 
-from gradlab.bench.errors import StudyError, unknown
+from gradlab.bench.errors import StudyError
+from gradlab.core import unknown
 
 
 class Part(pydantic.BaseModel):

@@ -42,6 +42,8 @@ from gradlab.core._moments import bias_correction as bias_correction
 from gradlab.core._moments import debias as debias
 from gradlab.core._moments import debias_mean as debias_mean
 from gradlab.core._moments import look_ahead as look_ahead
+from gradlab.core._names import nearest as nearest
+from gradlab.core._names import unknown as unknown
 from gradlab.core._numerics import abs_sq as abs_sq
 from gradlab.core._numerics import divide as divide
 from gradlab.core._numerics import global_norm as global_norm

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import inspect
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import optax
 
 from gradlab.core._data import Data
 from gradlab.core._fields import interval_of, is_static, number
+from gradlab.core._names import unknown
 from gradlab.core._rule import Rule, Transform
 from gradlab.core._schedule import Schedule, adopt_schedule
 
@@ -111,9 +111,7 @@ def builds(data_type: type[Data], **fixed: Any) -> Any:
 def _bind(name: str, signature: inspect.Signature, args: tuple, kwargs: dict) -> dict[str, Any]:
     for given in kwargs:
         if given not in signature.parameters:
-            near = difflib.get_close_matches(given, signature.parameters, n=1, cutoff=0.5)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise TypeError(f"{name}() got an unexpected keyword argument {given!r}{hint}")
+            raise TypeError(f"{name}: {unknown('argument', given, signature.parameters)}")
     try:
         bound = signature.bind(*args, **kwargs)
     except TypeError as error:

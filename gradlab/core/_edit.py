@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Sequence
 from types import NoneType
 from typing import Any
@@ -17,6 +16,7 @@ from gradlab.core import _build
 from gradlab.core._data import Data
 from gradlab.core._fields import Interval, interval_of, is_static, is_tracer, number
 from gradlab.core._interop import hyperparameters_by_path
+from gradlab.core._names import unknown
 from gradlab.core._rule import Rule, Transform
 from gradlab.core._schedule import Schedule
 
@@ -95,9 +95,7 @@ def _find(key: str, fields: dict[str, tuple]) -> str:
         return matches[0]
     if matches:
         raise ValueError(f"replace: {key!r} is ambiguous: it may be {', '.join(matches)}")
-    near = difflib.get_close_matches(key, fields, n=3, cutoff=0.4)
-    hint = f"did you mean {', '.join(near)}?" if near else f"there are {', '.join(fields)}"
-    raise ValueError(f"replace: there is no hyperparameter {key!r}; {hint}")
+    raise ValueError(f"replace: {unknown('hyperparameter', key, fields)}")
 
 
 def _set(node: Any, steps: tuple, value: Any, owner: str = "replace") -> Any:

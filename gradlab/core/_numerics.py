@@ -73,9 +73,9 @@ def norm(x: jax.Array, axis: Any = None, keepdims: bool = False) -> jax.Array:
     return sqrt(jnp.sum(abs_sq(x), axis=axis, keepdims=keepdims))
 
 
-def global_norm(tree: Any) -> jax.Array:
+def global_norm(updates: Any) -> jax.Array:
     """The Euclidean norm of all arrays of a tree together, computed in float32 or wider."""
-    leaves = jax.tree.leaves(tree)
+    leaves = jax.tree.leaves(updates)
     if not leaves:
         return jnp.zeros([], jnp.float32)
     dtype = jnp.promote_types(jnp.float32, jnp.result_type(*leaves))

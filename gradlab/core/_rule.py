@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
@@ -12,6 +11,7 @@ from jax.tree_util import GetAttrKey
 
 from gradlab.core import _interop, _tree
 from gradlab.core._data import Data, hash_by_value, same_value
+from gradlab.core._names import nearest
 from gradlab.core._types import Params, Updates
 
 RESERVED = ("value", "grad", "value_fn", "grad_fn", "key")
@@ -106,10 +106,10 @@ def check_extra(rule: Rule, extra: dict[str, Any]) -> None:
     for name in extra:
         if name in known:
             continue
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.8)
+        near = nearest(name, known, cutoff=0.8)
         if near:
             raise TypeError(
-                f"{owner}: update got an unknown argument {name!r}; did you mean {near[0]!r}?"
+                f"{owner}: update got an unknown argument {name!r}; did you mean {near!r}?"
             )
         if not rule.allows_unknown_extra():
             raise TypeError(

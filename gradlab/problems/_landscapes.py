@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import jax
 
+from gradlab.core import unknown
+
 Point = tuple[float, float]
 
 
@@ -127,7 +129,6 @@ def landscape(name: str) -> Landscape:
     Raises:
         ValueError: for an unknown name, with the nearest match.
     """
-    from gradlab.problems._registry import unknown
 
     if name not in _MAKERS:
         raise ValueError(unknown("landscape", name, _MAKERS))

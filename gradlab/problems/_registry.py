@@ -1,10 +1,10 @@
 """Problems by name."""
 
-import difflib
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
+from gradlab.core import unknown
 from gradlab.problems._char_transformer import char_transformer
 from gradlab.problems._digits_logistic import digits_logistic
 from gradlab.problems._digits_mlp import digits_mlp
@@ -40,11 +40,3 @@ def get(name: str, **settings: Any) -> Problem:
         if setting not in allowed:
             raise ValueError(unknown(f"setting of {name}", setting, allowed))
     return _MAKERS[name](**settings)
-
-
-def unknown(kind: str, name: str, allowed: Iterable[str]) -> str:
-    """Returns the message for a name that is not in a list: what is allowed, and the nearest."""
-    allowed = sorted(allowed)
-    near = difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"unknown {kind} {name!r}{hint} (allowed: {', '.join(allowed) or 'none'})"

@@ -133,7 +133,7 @@ def test_current_evaluates_schedules_at_this_step():
 
 def test_from_name_builds_and_suggests():
     assert gl.from_name("adamw", learning_rate=1e-3) == gl.adamw(1e-3)
-    with pytest.raises(ValueError, match="did you mean adamw"):
+    with pytest.raises(ValueError, match="did you mean 'adamw"):
         gl.from_name("adamww", learning_rate=1e-3)
     with pytest.raises(TypeError, match="learning_rate"):
         gl.from_name("adamw", learning_rat=1e-3)
