@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from gradlab import core
 from gradlab.core import Params, Scalar, Updates, hyper, static
-from gradlab.linalg._units import unit_norm
+from gradlab.linalg import unit_norm
 
 SHORTEST = 1e-6
 """Gradients of a unit below this norm are scaled as if they had it."""

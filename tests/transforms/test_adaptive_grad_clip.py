@@ -7,7 +7,7 @@ import optax
 import pytest
 
 import gradlab as gl
-from gradlab.linalg._units import unit_norm
+from gradlab.linalg import unit_norm
 from tests import agreement
 from tests.reference.load import curves
 
