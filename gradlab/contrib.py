@@ -8,4 +8,5 @@ from gradlab.optimizers.adaptive import scale_by_ademamix as scale_by_ademamix
 from gradlab.optimizers.adaptive import scale_by_adopt as scale_by_adopt
 from gradlab.optimizers.matrix import muon as muon
 from gradlab.optimizers.matrix import scale_by_muon as scale_by_muon
+from gradlab.wrappers._sam_contrib import normalize as normalize
 from gradlab.wrappers._sam_contrib import sam as sam

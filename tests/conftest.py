@@ -2,6 +2,9 @@
 
 import os
 
+# Programs, not tests: one runs in the reference environment, one in a process of its own.
+collect_ignore_glob = ["reference/generate*", "optax_example.py"]
+
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 flags = os.environ.get("XLA_FLAGS", "")
 if "host_platform_device_count" not in flags:

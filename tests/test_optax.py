@@ -37,7 +37,7 @@ def public_names(module):
 
 def submodules():
     found = {"": optax}
-    for name in public_names(optax):
+    for name in sorted(public_names(optax)):
         value = getattr(optax, name)
         if isinstance(value, types.ModuleType):
             found[name] = value

@@ -116,6 +116,10 @@ def _problem_info(study: Study, spec: ProblemSpec) -> ProblemInfo:
     )
 
 
+STORED_PARTS = ("study", "resolved", "hash", "problems", "groups", "command")
+"""What the file of a study has to hold for its results to be read."""
+
+
 def stored_study(root: Path) -> tuple[Study, dict[str, Any]]:
     """Reads the study that a directory belongs to.
 
@@ -132,6 +136,12 @@ def stored_study(root: Path) -> tuple[Study, dict[str, Any]]:
     if not directory.study.is_file():
         raise StudyError(f"{root} holds no study: there is no {directory.study.name} in it")
     stored = read_json(directory.study)
+    missing = [part for part in STORED_PARTS if part not in stored]
+    if missing:
+        raise StudyError(
+            f"{directory.study} lacks {missing[0]!r}: it was written by another version; "
+            "run the study again in a new directory"
+        )
     return parse_study(stored["study"]), stored
 
 

@@ -106,7 +106,10 @@ def _bench(study: Study, spec: ProblemSpec) -> _Bench:
         "data": _durations(lambda: sample(key), study.probe.repetitions),
         "evaluation": _durations(lambda: evaluate(params), study.probe.repetitions),
     }
-    return _Bench(params, sample(key), key, pieces)
+    batch = sample(key)
+    # Tracing a problem's gradient fills jax's caches; else the first optimizer would pay for it.
+    jax.jit(jax.value_and_grad(problem.loss)).lower(params, batch)
+    return _Bench(params, batch, key, pieces)
 
 
 def _own_pieces(

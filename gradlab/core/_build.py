@@ -48,17 +48,20 @@ def coerce(owner: str, field: dataclasses.Field, value: Any) -> Any:
             return field.metadata["convert"](value)
         except (TypeError, ValueError) as error:
             raise type(error)(f"{owner}: {field.name}={value!r}: {error}") from None
+    annotation = str(field.type)
     if value is None:
-        # A field may be left out if its annotation says so.
-        if "None" not in str(field.type):
+        # A field may be left out, or be a schedule, if its annotation says so.
+        if "None" not in annotation:
             raise TypeError(f"{owner}: {field.name}=None is not a real number")
         return None
-    if isinstance(value, Data | optax.GradientTransformation):
+    if isinstance(value, optax.GradientTransformation):
         return value
+    if callable(value):
+        if "Schedule" not in annotation:
+            raise TypeError(f"{owner}: {field.name} takes a number, not a schedule: {value!r}")
+        return adopt_schedule(value)
     if isinstance(value, tuple | list):
         return tuple(number(owner, field.name, item, interval_of(field)) for item in value)
-    if callable(value):
-        return adopt_schedule(value)
     return number(owner, field.name, value, interval_of(field))
 
 

@@ -31,8 +31,13 @@ def real_dtype(dtype: DType) -> np.dtype:
 
 
 def state_dtype(dtype: DType, override: DType | None = None) -> DType:
-    """The dtype of an average kept for a parameter: float32 below 32 bits."""
-    return override or jnp.promote_types(dtype, jnp.float32)
+    """The dtype of an average kept for a parameter: float32 below 32 bits.
+
+    A real override does not make the average of a complex parameter real.
+    """
+    if override is None or jnp.issubdtype(dtype, jnp.complexfloating):
+        return jnp.promote_types(dtype, jnp.float32)
+    return override
 
 
 def moments_like(params: Params, dtype: DType | None = None, fill: Any = 0.0) -> Any:

@@ -146,3 +146,9 @@ def test_a_study_that_has_only_begun_reads_as_waiting(tmp_path):
 def test_a_directory_without_a_study_is_named(tmp_path):
     with pytest.raises(StudyError, match=r"holds no study: there is no study\.json"):
         load_results(tmp_path)
+
+
+def test_a_directory_of_another_version_is_refused_with_the_part_that_it_lacks(tmp_path):
+    (tmp_path / "study.json").write_text('{"study": {}, "resolved": {}, "hash": ""}')
+    with pytest.raises(StudyError, match=r"lacks 'problems'.*another version"):
+        load_results(tmp_path)

@@ -146,3 +146,10 @@ def test_rules_can_be_built_from_anything_that_jax_puts_into_trees():
     assert treedef.unflatten([None] * treedef.num_leaves).b1 is None
     assert jax.tree.map(lambda x: -x, opt).b1 == -0.9
     assert treedef.unflatten([object()] * treedef.num_leaves) is not None
+
+
+def test_only_some_hyperparameters_take_a_schedule():
+    for schedule in (lambda count: 0.9, gl.constant_schedule(0.9)):
+        with pytest.raises(TypeError, match="adam: b1 takes a number, not a schedule"):
+            gl.adam(1e-3, b1=schedule)
+        assert callable(gl.adam(schedule).learning_rate)

@@ -59,3 +59,10 @@ def test_a_constant_schedule_equals_a_number_bit_for_bit():
     a = step(gl.adamw(0.1), gradients=gradients)
     b = step(gl.adamw(gl.constant_schedule(0.1)), gradients=gradients)
     jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def test_a_real_moment_dtype_keeps_complex_averages_complex():
+    params = {"w": jnp.array([1 + 2j]), "v": jnp.array([1.0])}
+    state = gl.adam(0.1, mu_dtype="bfloat16").init(params)[0]
+    assert state.mu["w"].dtype == jnp.complex64
+    assert state.mu["v"].dtype == jnp.bfloat16
