@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import jax
@@ -87,8 +88,10 @@ class ContribSam(core.Rule):
             moves, adv_state = self.ascent(gradients, adv_state, place)
             return moves
 
+        indexed = _takes_index(grad_fn)
+
         def gradient(place: Params, index: int = 0) -> Updates:
-            gradients = grad_fn(place, index)
+            gradients = grad_fn(place, index) if indexed else grad_fn(place)
             if self.batch_axis_name is None:
                 return gradients
             return lax.pmean(gradients, axis_name=self.batch_axis_name)
@@ -142,6 +145,17 @@ class ContribSam(core.Rule):
         return {"optimizer": state.opt_state, "adv_optimizer": state.adv_state}
 
 
+def _takes_index(grad_fn: Any) -> bool:
+    """Whether it is called as in optax, or with parameters alone as everywhere else here."""
+    try:
+        inspect.signature(grad_fn).bind(None, 0)
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True
+
+
 def sam(
     optimizer: optax.GradientTransformation,
     adv_optimizer: optax.GradientTransformation,
@@ -164,7 +178,7 @@ def sam(
       sync_period: gradients in each step, all but the last of which ascend; at least 1.
       reset_state: whether the ascent's state starts anew with each step.
       opaque_mode: whether one call of `update` makes a whole step, with gradients from
-        `grad_fn(params, i)`. Otherwise the calls take turns.
+        `grad_fn(params, i)` or `grad_fn(params)`. Otherwise the calls take turns.
       batch_axis_name: an axis over which the gradients uphill are averaged, in opaque mode.
 
     Returns:

@@ -64,7 +64,9 @@ def test_states_and_numbers_are_optax_s(options):
 def test_it_is_gl_sam_with_a_normalised_ascent():
     params, extra = jnp.linspace(-1.0, 1.0, 5), {"grad_fn": lambda p, i=0: gradient(p)}
     ascent = gl.chain(normalize(), gl.sgd(0.05))
-    ours = run(sam(gl.sgd(0.1), ascent, opaque_mode=True), params, **extra)[0]
+    opt = sam(gl.sgd(0.1), ascent, opaque_mode=True)
+    ours = run(opt, params, **extra)[0]
+    np.testing.assert_array_equal(ours, run(opt, params, grad_fn=lambda p: gradient(p))[0])
     np.testing.assert_allclose(ours, run(gl.sam(gl.sgd(0.1)), params, **extra)[0], rtol=1e-5)
 
 
