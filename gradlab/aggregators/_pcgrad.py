@@ -6,9 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
-from jax.core import Tracer
 
 from gradlab import core
 from gradlab.aggregators import _stacked
@@ -21,30 +19,14 @@ class PcgradState(NamedTuple):
     key: jax.Array
 
 
-def _words(key: Any) -> int | tuple[int, ...]:
-    """A seed, or the words of a key: what can be part of an optimizer's structure."""
-    if isinstance(key, int | np.integer) and not isinstance(key, bool):
-        return int(key)
-    if isinstance(key, Tracer):
-        raise TypeError(
-            "a traced key cannot be part of an optimizer: pass it to update as the extra argument "
-            "key, or put it into the state"
-        )
-    if isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-        key = jax.random.key_data(key)
-    return tuple(int(word) for word in np.asarray(key, np.uint32))
-
-
 class Pcgrad(core.Rule):
     """Projects each gradient off those that it conflicts with."""
 
-    key: int | tuple[int, ...] = static(convert=_words)
+    key: int | tuple[int, ...] = static(convert=core.seed_or_words)
 
     def init(self, params: Params) -> PcgradState:
         del params
-        if isinstance(self.key, tuple):
-            return PcgradState(jnp.array(self.key, jnp.uint32))
-        return PcgradState(jax.random.PRNGKey(self.key))
+        return PcgradState(core.initial_key(self.key))
 
     def update(
         self, updates: Updates, state: Any, params: Params | None = None, **extra: Any

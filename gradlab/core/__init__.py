@@ -36,6 +36,8 @@ from gradlab.core._fields import hyper as hyper
 from gradlab.core._fields import one_of as one_of
 from gradlab.core._fields import static as static
 from gradlab.core._fields import thaw as thaw
+from gradlab.core._keys import initial_key as initial_key
+from gradlab.core._keys import seed_or_words as seed_or_words
 from gradlab.core._moments import accumulate as accumulate
 from gradlab.core._moments import average as average
 from gradlab.core._moments import bias_correction as bias_correction

@@ -6,24 +6,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
-from jax.core import Tracer
 
 from gradlab import core
 from gradlab.core import Params, Scalar, Updates, hyper, static
-
-
-def raw_key(key: Any) -> int | tuple[int, ...] | None:
-    """A seed, or the words of a key: what can be part of an optimizer's structure."""
-    if key is None or isinstance(key, int | np.integer):
-        return key if key is None else int(key)
-    if isinstance(key, Tracer):
-        raise TypeError(
-            "a traced key cannot be part of an optimizer: give any seed, and put the key "
-            "into the state, state._replace(rng_key=jax.random.key_data(key))"
-        )
-    return tuple(np.asarray(jax.random.key_data(key)).tolist())
 
 
 class AddNoise(core.Rule):
@@ -31,8 +17,8 @@ class AddNoise(core.Rule):
 
     eta: Scalar = hyper("[0, inf)")
     gamma: Scalar = hyper("[0, inf)")
-    key: int | tuple[int, ...] | None = static(convert=raw_key)
-    seed: int | tuple[int, ...] | None = static(default=None, convert=raw_key)
+    key: int | tuple[int, ...] | None = static(convert=core.seed_or_words)
+    seed: int | tuple[int, ...] | None = static(default=None, convert=core.seed_or_words)
 
     def present(self) -> core.Transform:
         if self.key is not None and self.seed is not None:
@@ -41,9 +27,7 @@ class AddNoise(core.Rule):
 
     def init(self, params: Params) -> optax.AddNoiseState:
         source = self.key if self.seed is None else self.seed
-        if isinstance(source, tuple):
-            return optax.AddNoiseState(core.step_count(), jnp.array(source, jnp.uint32))
-        return optax.AddNoiseState(core.step_count(), jax.random.PRNGKey(source or 0))
+        return optax.AddNoiseState(core.step_count(), core.initial_key(source))
 
     def update(
         self, updates: Updates, state: Any, params: Params | None = None, **extra: Any
