@@ -1,11 +1,45 @@
 """Eight simulated CPU devices for every test, before jax is imported."""
 
 import os
+from pathlib import Path
+
+import pytest
 
 # Programs, not tests: one runs in the reference environment, one in a process of its own.
-collect_ignore_glob = ["reference/generate*", "optax_example.py"]
+collect_ignore_glob = ["reference/generat*", "optax_example.py"]
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 flags = os.environ.get("XLA_FLAGS", "")
 if "host_platform_device_count" not in flags:
     os.environ["XLA_FLAGS"] = f"{flags} --xla_force_host_platform_device_count=8".strip()
+
+# Left out of the quick subset: whole programs, subprocesses, and the contract of every method.
+SLOW = (
+    "aggregators/",
+    "bench/test_grid",
+    "bench/test_report",
+    "bench/test_runner",
+    "bench/test_selfcheck_study",
+    "bench/test_store",
+    "bench/test_trajectories",
+    "optimizers/",
+    "test_cli",
+    "test_contract",
+    "test_documents",
+    "test_frameworks",
+    "test_optax",
+    "test_wheel",
+    "testing/",
+    "transforms/",
+    "wrappers/",
+)
+
+
+def pytest_collection_modifyitems(items):
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            if item.path.relative_to(here).as_posix().startswith(SLOW):
+                item.add_marker(pytest.mark.slow)
+        else:
+            item.add_marker(pytest.mark.slow)  # examples in docstrings

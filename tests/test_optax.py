@@ -161,6 +161,11 @@ SHARED = [
 ]
 
 
+def words(x):
+    """A key as its raw words; anything else as it is."""
+    return jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x
+
+
 @pytest.mark.parametrize("name", SHARED)
 def test_an_optax_checkpoint_restores_into_ours_and_back(name, tmp_path):
     if name == "sam":
@@ -181,7 +186,7 @@ def test_an_optax_checkpoint_restores_into_ours_and_back(name, tmp_path):
         restored = checkpointer.restore(tmp_path / str(index), target.init(PARAMS))
         assert jax.tree.structure(restored) == jax.tree.structure(target.init(PARAMS))
         for a, b in zip(jax.tree.leaves(restored), jax.tree.leaves(state), strict=True):
-            np.testing.assert_array_equal(a, b)
+            np.testing.assert_array_equal(words(a), words(b))
         target.update(PARAMS, restored, PARAMS)
 
 
