@@ -13,7 +13,8 @@ from tests.reference.load import curves
 @pytest.mark.parametrize("curve", curves("upgrad"), ids=lambda c: c.name)
 def test_the_paper_and_torchjd(curve):
     with jax.enable_x64(True):
-        for settings in (curve.settings, {}):
+        dependent = np.linalg.matrix_rank(curve.gradients[0]) < len(curve.gradients[0])
+        for settings in (curve.settings, {}) if dependent else (curve.settings,):
             opt = gl.upgrad(**settings)
             update = jax.jit(lambda g, opt=opt: opt.update(g, opt.init(g[0]))[0])
             for stack, expected in zip(curve.gradients, curve.updates, strict=True):
