@@ -10,10 +10,9 @@ from collections.abc import Iterator
 from importlib import resources
 from typing import Any
 
+from gradlab.core import ROOMS, Transform, unknown
 from gradlab.core import Entry as Entry
 from gradlab.core import Traits as Traits
-from gradlab.core import Transform, unknown
-from gradlab.core._entry import ROOMS
 
 
 @functools.cache

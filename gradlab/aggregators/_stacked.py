@@ -11,7 +11,6 @@ from jax.tree_util import keystr
 
 from gradlab import core
 from gradlab.core import Params, Updates
-from gradlab.core._tree import flatten_like, is_none
 
 
 class Cone(NamedTuple):
@@ -34,9 +33,9 @@ def objectives(owner: str, updates: Updates, params: Params | None) -> int | Non
       ValueError: an array without an axis of objectives (a gradient that was already
         summed), or of another number of them; the message names path and shapes.
     """
-    leaves = jax.tree_util.tree_leaves_with_path(updates, is_leaf=is_none)
-    treedef = jax.tree.structure(updates, is_leaf=is_none)
-    targets = None if params is None else flatten_like(treedef, params, "updates", "params")
+    leaves = jax.tree_util.tree_leaves_with_path(updates, is_leaf=core.is_none)
+    treedef = jax.tree.structure(updates, is_leaf=core.is_none)
+    targets = None if params is None else core.flatten_like(treedef, params, "updates", "params")
     sizes: dict[int, str] = {}
     for index, (path, x) in enumerate(leaves):
         if x is None:

@@ -6,6 +6,7 @@ to a direction, `Chain` composes. The remaining modules are what rules are writt
 safe numerics, moments, trees with a dtype policy, write order, argument checks.
 """
 
+from gradlab.core._batching import batch_by_shape as batch_by_shape
 from gradlab.core._build import build as build
 from gradlab.core._build import builds as builds
 from gradlab.core._chain import Chain as Chain
@@ -26,12 +27,14 @@ from gradlab.core._edit import replace as replace
 from gradlab.core._edit import stack as stack
 from gradlab.core._edit import state_sharding as state_sharding
 from gradlab.core._edit import unstack as unstack
+from gradlab.core._entry import ROOMS as ROOMS
 from gradlab.core._entry import Entry as Entry
 from gradlab.core._entry import Traits as Traits
 from gradlab.core._fields import Interval as Interval
 from gradlab.core._fields import count_at_least as count_at_least
 from gradlab.core._fields import dtype_or_none as dtype_or_none
 from gradlab.core._fields import flag as flag
+from gradlab.core._fields import freeze as freeze
 from gradlab.core._fields import hyper as hyper
 from gradlab.core._fields import one_of as one_of
 from gradlab.core._fields import static as static
@@ -59,9 +62,12 @@ from gradlab.core._rule import RESERVED as RESERVED
 from gradlab.core._rule import Rule as Rule
 from gradlab.core._rule import Transform as Transform
 from gradlab.core._schedule import Schedule as Schedule
+from gradlab.core._schedule import adopt_schedule as adopt_schedule
 from gradlab.core._schedule import at as at
 from gradlab.core._tree import cast_tree as cast_tree
+from gradlab.core._tree import flatten_like as flatten_like
 from gradlab.core._tree import init_moments as init_moments
+from gradlab.core._tree import is_none as is_none
 from gradlab.core._tree import moments_like as moments_like
 from gradlab.core._tree import step_count as step_count
 from gradlab.core._types import DType as DType

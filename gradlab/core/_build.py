@@ -60,8 +60,13 @@ def coerce(owner: str, field: dataclasses.Field, value: Any) -> Any:
         if "Schedule" not in annotation:
             raise TypeError(f"{owner}: {field.name} takes a number, not a schedule: {value!r}")
         return adopt_schedule(value)
+    return _numbers(owner, field, value)
+
+
+def _numbers(owner: str, field: dataclasses.Field, value: Any) -> Any:
+    """A number, or a tuple of them, however deep."""
     if isinstance(value, tuple | list):
-        return tuple(number(owner, field.name, item, interval_of(field)) for item in value)
+        return tuple(_numbers(owner, field, item) for item in value)
     return number(owner, field.name, value, interval_of(field))
 
 

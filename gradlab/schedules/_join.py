@@ -10,7 +10,6 @@ import jax.numpy as jnp
 
 from gradlab import core
 from gradlab.core import Scalar, hyper
-from gradlab.core._schedule import adopt_schedule
 
 
 class Joined(core.Schedule):
@@ -47,7 +46,7 @@ def join_schedules(
             f"got boundaries={list(boundaries)}"
         )
     joined = core.build(Joined, "join_schedules", boundaries=tuple(boundaries), schedules=())
-    return joined.with_values(schedules=tuple(map(adopt_schedule, schedules)))
+    return joined.with_values(schedules=tuple(map(core.adopt_schedule, schedules)))
 
 
 Joined.public = staticmethod(join_schedules)

@@ -10,7 +10,6 @@ import optax
 
 from gradlab import core
 from gradlab.core import Params, ScalarOrSchedule, Transform, Updates, hyper, static
-from gradlab.core._fields import freeze
 from gradlab.optimizers.momentum import sgd
 from gradlab.wrappers import _ascent
 
@@ -39,7 +38,7 @@ def _shapes(tree: Any) -> Any:
     def leaf(x: Any) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(jnp.shape(x), jnp.result_type(x))
 
-    return freeze(jax.tree.map(leaf, core.thaw(tree)))
+    return core.freeze(jax.tree.map(leaf, core.thaw(tree)))
 
 
 class Sam(core.Rule):

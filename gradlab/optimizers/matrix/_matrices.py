@@ -12,8 +12,7 @@ from jax.tree_util import keystr
 from optax import MaskedNode
 from optax.contrib import MuonDimensionNumbers
 
-from gradlab.core import thaw
-from gradlab.core._tree import flatten_like
+from gradlab.core import flatten_like, thaw
 
 TWO_AXES = MuonDimensionNumbers(reduction_axis=0, output_axis=1)
 

@@ -13,8 +13,6 @@ from optax.transforms import PartitionState
 
 from gradlab import core, linalg
 from gradlab.core import DType, Mask, Params, Scalar, ScalarOrSchedule, Updates, hyper, static
-from gradlab.core._batching import batch_by_shape
-from gradlab.core._fields import ANY_REAL, number
 from gradlab.optimizers import adaptive
 from gradlab.optimizers.matrix import _matrices
 
@@ -79,7 +77,7 @@ class ScaleByMuon(core.Rule):
         found = [i for i, x in enumerate(leaves) if not _matrices.is_leaf(x)]
         layouts = {i: _matrices.layout(paths[i], leaves[i].shape, specs[i]) for i in found}
         stacks = [layouts[i].matrices(leaves[i]) for i in found]
-        for i, stack in zip(found, batch_by_shape(self.iterate, stacks), strict=True):
+        for i, stack in zip(found, core.batch_by_shape(self.iterate, stacks), strict=True):
             x, y = leaves[i], layouts[i].restore(stack)
             y = jnp.sum(x.conj() * y) * y if self.adaptive else y
             leaves[i] = self.rescale(y, *layouts[i].stack[1:])
@@ -139,6 +137,12 @@ class Muon(core.Rule):
     adam_learning_rate: ScalarOrSchedule | None = hyper("[0, inf)")
     muon_weight_dimension_numbers: Any = static()
     consistent_rms: Scalar | None = hyper("[0, inf)")
+    mask: Mask = static(default=None)
+
+    def present(self) -> core.Transform:
+        if self.mask is not None and self.weight_decay_mask is not None:
+            raise ValueError("muon: give mask or weight_decay_mask, not both")
+        return super().present()
 
     def init(self, params: Params) -> PartitionState:
         specs = self.specifications(params)
@@ -166,9 +170,9 @@ class Muon(core.Rule):
     def on_matrices(self, specs: list) -> _Matrices:
         own = {n: getattr(self, n) for n in self.hyper_names + self.static_names}
         fields = {n: own[n] for n in _Matrices.hyper_names + _Matrices.static_names if n in own}
+        mask = self.weight_decay_mask if self.mask is None else self.mask
         return _Matrices(
-            **fields,
-            mask=self.weight_decay_mask,
+            **fields | {"mask": mask},
             weight_dimension_numbers=None,
             specs=tuple(specs),
         )
@@ -221,14 +225,11 @@ def _build(rule_type: type, ns_coeffs: Any, ns_steps: Any, **values: Any) -> cor
     triples = (rows,) if single else tuple(map(tuple, rows))
     if any(len(triple) != 3 for triple in triples):
         raise ValueError(f"{owner}: ns_coeffs needs three numbers, or three for each step: {rows}")
-    values |= {"ns_coeffs": triples[0], "ns_steps": ns_steps}
+    values |= {"ns_coeffs": triples[0] if single else triples, "ns_steps": ns_steps}
     opt = core.build(rule_type, owner, **values)
-    if single:
-        return opt
-    if len(triples) > opt.ns_steps:
+    if not single and len(triples) > opt.ns_steps:
         raise ValueError(f"{owner}: ns_coeffs has {len(triples)} rows for ns_steps={ns_steps}")
-    checked = tuple(tuple(number(owner, "ns_coeffs", c, ANY_REAL) for c in t) for t in triples)
-    return opt.rule.with_values(ns_coeffs=checked).present()
+    return opt
 
 
 def scale_by_muon(
@@ -286,6 +287,7 @@ def muon(
     adam_learning_rate: ScalarOrSchedule | None = None,
     muon_weight_dimension_numbers: Any = None,
     consistent_rms: Scalar | None = None,
+    mask: Mask = None,
 ) -> core.Transform:
     r"""Muon steps along the orthogonal factor of an average of gradients.
 
@@ -310,6 +312,7 @@ def muon(
       weight_decay: decoupled decay λ of the matrices, in [0, inf), scaled by the learning
         rate.
       weight_decay_mask: which matrices decay: a tree of bools or a function of params.
+      mask: another name of `weight_decay_mask`, the one that all optimizers share.
       mu_dtype: dtype in which averages of gradients are stored.
       nesterov: whether the averages look one step ahead.
       adaptive: whether a step is multiplied by the dual norm of its average.

@@ -190,3 +190,19 @@ def test_what_cannot_be_is_said_with_its_path():
         gl.muon(0.1, ns_coeffs="dion", ns_steps=4)
     with pytest.raises(ValueError, match=r"\[0, 1\)"):
         gl.muon(0.1, beta=1.0)
+
+
+def test_mask_is_another_name_of_weight_decay_mask():
+    params = {"a": jnp.ones((2, 3)), "b": jnp.ones((3, 2))}
+    mask = {"a": True, "b": False}
+    same = gl.muon(0.1, weight_decay=0.5, mask=mask)
+    other = gl.muon(0.1, weight_decay=0.5, weight_decay_mask=mask)
+    ours, theirs = (opt.update(params, opt.init(params), params)[0] for opt in (same, other))
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    with pytest.raises(ValueError, match="not both"):
+        gl.muon(0.1, mask=mask, weight_decay_mask=mask)
+
+
+def test_rows_of_coefficients_are_replaced_whole():
+    rows = ((1.0, 2.0, 3.0), (4.0, 5.0, 6.0))
+    assert gl.replace(gl.muon(0.1), ns_coeffs=rows).ns_coeffs == rows
