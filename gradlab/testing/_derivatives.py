@@ -136,10 +136,7 @@ def _probe(subject: Subject) -> Probe:
 
 def _derivatives(subject: Subject, opt: Any, params: Any, direction: Any) -> tuple:
     """Reverse and forward derivatives of the final loss, as one program."""
-
-    def final(opt: Any, params: Any) -> jax.Array:
-        return train(opt, params, subject=subject)[0]
-
+    final = functools.partial(_final_loss, subject)
     leaves, treedef = jax.tree.flatten(opt)
     leaves = [jnp.asarray(x, params["gain"].dtype) for x in leaves]
     opt = treedef.unflatten(leaves)
@@ -159,6 +156,23 @@ def _derivatives(subject: Subject, opt: Any, params: Any, direction: Any) -> tup
     )
     forward = jax.vmap(push)(rows[:, : len(leaves)], directions)
     return jax.grad(final, argnums=(0, 1))(opt, params), forward[:-1], forward[-1]
+
+
+def _final_loss(subject: Subject, opt: Any, params: Any) -> jax.Array:
+    return train(opt, params, subject=subject)[0]
+
+
+def _one_direction(subject: Subject, opt: Any, params: Any) -> tuple:
+    """Reverse derivatives, and the forward one along all variables at once.
+
+    A derivative that is not a number spreads into the sum, so that one direction is enough
+    to find it.
+    """
+    final = functools.partial(_final_loss, subject)
+    opt = jax.tree.map(lambda x: jnp.asarray(x, params["gain"].dtype), opt)
+    point = (opt, params)
+    pushed = jax.jvp(final, point, jax.tree.map(jnp.ones_like, point))[1]
+    return jax.grad(final, argnums=(0, 1))(*point), pushed
 
 
 def check_one_trace(subject: Subject) -> str:
@@ -214,9 +228,7 @@ def _check_params_derivative(p: Probe) -> None:
 def check_finite_at_zero(subject: Subject) -> str:
     """In float32, at the configured values, hypergradients are finite on dead units."""
     params = problem_params()
-    direction = jax.tree.map(jnp.ones_like, params)
-    program = jax.jit(functools.partial(_derivatives, subject))
-    by, forward, by_params = program(subject.opt, params, direction)
+    by, forward = jax.jit(functools.partial(_one_direction, subject))(subject.opt, params)
     named = dict(zip(core.hyperparameters(subject.opt), jax.tree.leaves(by[0]), strict=True))
     for name, value in named.items():
         require(np.isfinite(value), f"float32, reverse mode: the derivative by {name} is {value}")
@@ -224,8 +236,7 @@ def check_finite_at_zero(subject: Subject) -> str:
         all(bool(jnp.all(jnp.isfinite(x))) for x in jax.tree.leaves(by[1])),
         "float32, reverse mode: a derivative by the initial parameters is not finite",
     )
-    require(np.all(np.isfinite(forward)), f"float32, forward mode: {named.keys()} give {forward}")
-    require(np.isfinite(by_params), "float32, forward mode: by the initial parameters not finite")
+    require(np.isfinite(forward), f"float32, forward mode: a derivative is {forward}")
     return "finite in both modes"
 
 
