@@ -64,7 +64,6 @@ from gradlab.core._rule import Transform as Transform
 from gradlab.core._schedule import Schedule as Schedule
 from gradlab.core._schedule import adopt_schedule as adopt_schedule
 from gradlab.core._schedule import at as at
-from gradlab.core._tree import cast_tree as cast_tree
 from gradlab.core._tree import flatten_like as flatten_like
 from gradlab.core._tree import init_moments as init_moments
 from gradlab.core._tree import is_none as is_none

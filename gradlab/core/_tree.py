@@ -82,11 +82,6 @@ def init_moments(
     return state_type(*map(field, state_type._fields))
 
 
-def cast_tree(tree: Any, dtype: DType | None) -> Any:
-    """Every array in the given dtype; unchanged for None."""
-    return tree if dtype is None else jax.tree.map(lambda x: jnp.asarray(x, dtype), tree)
-
-
 def cast_like(tree: Any, like: Any) -> Any:
     """Every array of `tree` in the dtype of the array at the same place in `like`."""
     leaves, treedef = jax.tree.flatten(tree, is_leaf=is_none)

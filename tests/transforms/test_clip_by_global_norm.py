@@ -36,7 +36,10 @@ def test_the_norm_of_all_arrays_together_is_bounded(max_norm):
 
 def test_short_gradients_pass_bit_for_bit_with_derivative_one():
     opt = gl.clip_by_global_norm(1.0)
-    clip = lambda g: opt.update(g, optax.EmptyState())[0]  # noqa: E731
+
+    def clip(g):
+        return opt.update(g, optax.EmptyState())[0]
+
     for g in (jnp.zeros(3), jnp.array([0.1, -0.3, 0.7]), jnp.full(3, 1e-30)):
         np.testing.assert_array_equal(clip(g), g)
         np.testing.assert_array_equal(jax.jacrev(clip)(g), np.eye(3))

@@ -60,8 +60,10 @@ def layout(path: str, shape: Sequence[int], spec: MuonDimensionNumbers) -> Layou
     if len(set(named)) < len(named):
         raise ValueError(f"muon: at {path}, {spec} names an axis of shape {shape} twice")
     batch = tuple(axis for axis in range(len(shape)) if axis not in named)
-    sizes = [math.prod(shape[axis] for axis in axes) for axes in (batch, reduction, output)]
-    return Layout(shape, batch + named, tuple(sizes))  # type: ignore[arg-type]
+    count, inputs, outputs = (
+        math.prod(shape[axis] for axis in axes) for axes in (batch, reduction, output)
+    )
+    return Layout(shape, batch + named, (count, inputs, outputs))
 
 
 def _axes(path: str, axes: Any, ndim: int) -> tuple[int, ...]:
