@@ -11,7 +11,6 @@ import jax
 from jax.tree_util import keystr
 
 
-@functools.cache
 def register_with_flax(transform_type: type) -> None:
     """Tells flax.serialization, if it is loaded, to store hyperparameters by path."""
     serialization = sys.modules.get("flax.serialization")

@@ -2,6 +2,8 @@
 
 import copy
 import pickle
+import subprocess
+import sys
 
 import equinox as eqx
 import flax.serialization
@@ -153,3 +155,17 @@ def test_only_some_hyperparameters_take_a_schedule():
         with pytest.raises(TypeError, match="adam: b1 takes a number, not a schedule"):
             gl.adam(1e-3, b1=schedule)
         assert callable(gl.adam(schedule).learning_rate)
+
+
+def test_flax_serialises_also_where_somebody_asked_for_fields_before_it_was_loaded():
+    code = """
+import sys
+import gradlab as gl
+opt = gl.sgd(0.125)
+assert not hasattr(opt, "_fields")
+assert "flax" not in sys.modules
+import flax.serialization
+print(flax.serialization.to_state_dict(opt))
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.stdout.strip() == "{'learning_rate': 0.125}", run.stderr
