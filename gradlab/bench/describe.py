@@ -12,7 +12,6 @@ from rich.table import Table
 
 from gradlab import catalog
 from gradlab.bench.errors import StudyError
-from gradlab.core import unknown
 
 
 def entries() -> tuple[catalog.Entry, ...]:
@@ -32,10 +31,10 @@ def find(name: str) -> catalog.Entry:
     Raises:
         StudyError: where there is none, with the nearest match.
     """
-    known = {entry.name: entry for entry in entries()}
-    if name not in known:
-        raise StudyError(unknown("method", name, known))
-    return known[name]
+    try:
+        return catalog.get(name)
+    except ValueError as error:
+        raise StudyError(str(error)) from None
 
 
 def brief(entry: catalog.Entry) -> dict[str, Any]:

@@ -38,9 +38,24 @@ def training_step(
         The new parameters and state, and the loss before the step.
     """
 
-    def value_fn(p):
-        return problem.loss(p, batch)
+    return descend(lambda p: problem.loss(p, batch), opt, params, state, key)
 
+
+def descend(
+    value_fn: Callable[[Any], jax.Array], opt: gl.Transform, params: Any, state: Any, key: jax.Array
+) -> tuple[Any, Any, jax.Array]:
+    """Makes one step on a function of the parameters, with every extra argument there is.
+
+    Args:
+        value_fn: what is minimised.
+        opt: the optimizer.
+        params: the parameters.
+        state: the optimizer's state.
+        key: for optimizers that draw random numbers.
+
+    Returns:
+        The new parameters and state, and the value before the step.
+    """
     value, grad = jax.value_and_grad(value_fn)(params)
     updates, state = opt.update(
         grad,

@@ -7,13 +7,13 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 import gradlab as gl
 from gradlab import problems
 from gradlab.bench.configure import configured
+from gradlab.bench.programs import descend
 from gradlab.bench.results import Trajectory
 from gradlab.bench.study import OptimizerSpec, Study
 
@@ -64,18 +64,9 @@ def _paths(opts: gl.Transform, landscapes: Sequence[problems.Landscape], steps: 
 
         def step(carry, count):
             point, state = carry
-            value, grad = jax.value_and_grad(value_fn)(point)
-            updates, after = opt.update(
-                grad,
-                state,
-                point,
-                value=value,
-                grad=grad,
-                value_fn=value_fn,
-                grad_fn=jax.grad(value_fn),
-                key=jax.random.fold_in(jax.random.PRNGKey(0), count),
-            )
-            return (optax.apply_updates(point, updates), after), (point, value)
+            key = jax.random.fold_in(jax.random.PRNGKey(0), count)
+            after, state, value = descend(value_fn, opt, point, state, key)
+            return (after, state), (point, value)
 
         (end, _), (points, values) = jax.lax.scan(step, (start, opt.init(start)), jnp.arange(steps))
         points = jnp.concatenate([points, end[None]])

@@ -39,9 +39,7 @@ class Data:
         # A mixin's fields come last; the learning rate is what a reader looks for first.
         cls.hyper_names = tuple(sorted(names, key=lambda name: name != "learning_rate"))
         cls.static_names = tuple(f.name for f in fields if is_static(f))
-        jax.tree_util.register_pytree_with_keys(
-            cls, _flatten_with_keys, cls.from_children, _flatten
-        )
+        jax.tree_util.register_pytree_with_keys(cls, flatten_with_keys, cls.from_children, _flatten)
 
     @classmethod
     def from_children(cls, statics: tuple, children: Any) -> Any:
@@ -99,11 +97,17 @@ def _text_document(text: str) -> Any:
     return wadler_lindig.TextDoc(text)
 
 
+def path_name(path: Any) -> str:
+    """A path as messages print it and `replace` takes it: `links[0].max_norm`."""
+    return jax.tree_util.keystr(path).lstrip(".")
+
+
 def _flatten(data: Data) -> tuple[tuple, tuple]:
     return data.hyper_values, data.static_values
 
 
-def _flatten_with_keys(data: Data) -> tuple[list, tuple]:
+def flatten_with_keys(data: Data) -> tuple[list, tuple]:
+    """The hyperparameters with the names of their fields, and the static values."""
     keys = [GetAttrKey(name) for name in data.hyper_names]
     return list(zip(keys, data.hyper_values, strict=True)), data.static_values
 
@@ -142,7 +146,7 @@ def _hashable(data: Any, path: Any, leaf: Any) -> Any:
     if not is_tracer(leaf) and np.ndim(leaf) == 0:
         return float(leaf)
     kind = "a tracer" if is_tracer(leaf) else "an array"
-    name = jax.tree_util.keystr(path).lstrip(".")
+    name = path_name(path)
     raise TypeError(
         f"{type(data).__name__} cannot be hashed: {name} is {kind} of shape {np.shape(leaf)}. "
         "Pass the optimizer as an ordinary argument of the jitted function, or make its "

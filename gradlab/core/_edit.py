@@ -13,7 +13,7 @@ import numpy as np
 from jax.tree_util import keystr
 
 from gradlab.core import _build
-from gradlab.core._data import Data
+from gradlab.core._data import Data, path_name
 from gradlab.core._fields import Interval, interval_of, is_static, is_tracer, number
 from gradlab.core._interop import hyperparameters_by_path
 from gradlab.core._names import unknown
@@ -36,10 +36,6 @@ def hyperparameters(opt: Any) -> dict[str, Any]:
       {'learning_rate': 0.1, 'momentum': 0.9}
     """
     return hyperparameters_by_path(opt)
-
-
-def _path(path: Any) -> str:
-    return keystr(path).lstrip(".")
 
 
 def replace(opt: Any, changes: dict[str, Any] | None = None, /, **named: Any) -> Any:
@@ -228,7 +224,9 @@ def concrete(opt: Any) -> Any:
 
     def leaf(path: Any, x: Any) -> Any:
         if is_tracer(x):
-            raise TypeError(f"concrete: {_path(path)} is traced; call it outside of jit and grad")
+            raise TypeError(
+                f"concrete: {path_name(path)} is traced; call it outside of jit and grad"
+            )
         return float(x) if np.ndim(x) == 0 else x
 
     return jax.tree_util.tree_map_with_path(leaf, opt)
@@ -322,7 +320,7 @@ def state_sharding(opt: Transform, params: Any) -> Any:
       A tree like the state, with a sharding at each leaf.
     """
     placed = {
-        (_path(path), np.shape(p)): p.sharding
+        (path_name(path), np.shape(p)): p.sharding
         for path, p in jax.tree_util.tree_leaves_with_path(params)
     }
     first = next(iter(placed.values()), None)
@@ -330,7 +328,7 @@ def state_sharding(opt: Transform, params: Any) -> Any:
 
     def leaf(path: Any, x: Any) -> Any:
         for start in range(len(path) + 1):
-            found = placed.get((_path(path[start:]), x.shape))
+            found = placed.get((path_name(path[start:]), x.shape))
             if found is not None:
                 return found
         return _replicated(first)

@@ -8,7 +8,8 @@ from types import ModuleType
 from typing import Any
 
 import jax
-from jax.tree_util import keystr
+
+from gradlab.core._data import path_name
 
 
 def register_with_flax(transform_type: type) -> None:
@@ -27,9 +28,7 @@ def _register(serialization: ModuleType, transform_type: type) -> None:
 
 def hyperparameters_by_path(opt: Any) -> dict[str, Any]:
     """Path to value, as a checkpoint holds them."""
-    return {
-        keystr(path).lstrip("."): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(opt)
-    }
+    return {path_name(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(opt)}
 
 
 def restore_by_path(opt: Any, values: dict[str, Any]) -> Any:

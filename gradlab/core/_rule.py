@@ -7,10 +7,9 @@ from typing import Any, ClassVar
 
 import jax
 import optax
-from jax.tree_util import GetAttrKey
 
 from gradlab.core import _interop, _tree
-from gradlab.core._data import Data, hash_by_value, same_value
+from gradlab.core._data import Data, flatten_with_keys, hash_by_value, same_value
 from gradlab.core._names import nearest
 from gradlab.core._types import Params, Updates
 
@@ -80,9 +79,6 @@ class Rule(Data):
         """Applies the per-array form of the rule to every leaf; see `map_leaves`."""
         return _tree.map_leaves(self, leaf, updates, *states, reads=reads)
 
-    def presented_init(self, params: Params) -> Any:
-        return self.init(params)
-
     def presented_update(
         self, updates: Updates, state: Any, params: Params | None = None, **extra: Any
     ) -> tuple[Updates, Any]:
@@ -129,7 +125,7 @@ class Transform(optax.GradientTransformationExtraArgs):
     rule: Rule
 
     def __new__(cls, rule: Rule) -> Transform:
-        self = super().__new__(cls, rule.presented_init, rule.presented_update)
+        self = super().__new__(cls, rule.init, rule.presented_update)
         self.rule = rule
         return self
 
@@ -179,9 +175,8 @@ def _flatten(opt: Transform) -> tuple[tuple, tuple]:
 
 
 def _flatten_with_keys(opt: Transform) -> tuple[list, tuple]:
-    rule = opt.rule
-    keys = [GetAttrKey(name) for name in rule.hyper_names]
-    return list(zip(keys, rule.hyper_values, strict=True)), (type(rule), rule.static_values)
+    children, statics = flatten_with_keys(opt.rule)
+    return children, (type(opt.rule), statics)
 
 
 def _unflatten(aux: tuple, children: Iterable[Any]) -> Transform:

@@ -10,11 +10,7 @@ import numpy as np
 
 from gradlab import core
 from gradlab.testing._failure import require
-from gradlab.testing._subject import Subject, problem_params, step
-
-
-def _flat(tree: Any) -> jax.Array:
-    return jnp.concatenate([jnp.ravel(x) for x in jax.tree.leaves(tree)])
+from gradlab.testing._subject import Subject, flat, problem_params, step
 
 
 def check_elementwise(subject: Subject) -> str:
@@ -25,11 +21,11 @@ def check_elementwise(subject: Subject) -> str:
     changed = jax.tree.map(lambda g: g, gradients)
     changed["hidden"]["kernel"] = gradients["hidden"]["kernel"].at[..., 0, 0].add(2.0)
     before, after = (
-        np.array(_flat(step(subject, g, state, params)[0])) for g in (gradients, changed)
+        np.array(flat(step(subject, g, state, params)[0])) for g in (gradients, changed)
     )
     zeros = jax.tree.map(lambda p: jnp.zeros(p.shape, bool), params)
     zeros["hidden"]["kernel"] = zeros["hidden"]["kernel"].at[0, 0].set(True)
-    own = np.array(_flat(zeros))
+    own = np.array(flat(zeros))
     spread = float(np.max(np.abs(after - before)[~own]))
     if subject.traits.elementwise:
         require(
@@ -73,7 +69,7 @@ def _roughness(subject: Subject) -> str:
 
         def second(t: jax.Array) -> jax.Array:
             point = jax.tree.map(lambda a, b: a + t * b, offset, slope)
-            return _flat(subject.opt.update(point, state, params, **extra)[0])
+            return flat(subject.opt.update(point, state, params, **extra)[0])
 
         return jax.vmap(second)(jnp.asarray(GRID))
 
@@ -117,7 +113,7 @@ def check_stochastic(subject: Subject) -> str:
     gradients = subject.gradients(params)
 
     def update(state: Any) -> np.ndarray:
-        return np.array(_flat(step(subject, gradients, state, params)[0]))
+        return np.array(flat(step(subject, gradients, state, params)[0]))
 
     require(np.array_equal(update(state), update(state)), "the same key gives other updates")
     # A discrete draw, of an order say, may come out the same for two keys.

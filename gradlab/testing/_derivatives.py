@@ -19,6 +19,7 @@ from gradlab.testing._failure import require
 from gradlab.testing._subject import (
     Subject,
     far,
+    flat,
     interior,
     map_hyperparameters,
     problem_params,
@@ -72,10 +73,6 @@ def probe(subject: Subject) -> Probe:
         return _probe(subject)
 
 
-def _flat(tree: Any) -> jax.Array:
-    return jnp.concatenate([jnp.ravel(x) for x in jax.tree.leaves(tree)])
-
-
 def _variants(opt: Any, base: np.ndarray, steps: np.ndarray, far_values: list[float]) -> list:
     variants = [opt]
     for i, (x, h) in enumerate(zip(base, steps, strict=True)):
@@ -98,7 +95,7 @@ def _probe(subject: Subject) -> Probe:
         nonlocal traces
         traces += 1
         value, end = train(opt, params, subject=subject)
-        return value, _flat(end)
+        return value, flat(end)
 
     single = jax.jit(run)
     variants = _variants(opt, base, steps, far_values)
@@ -128,7 +125,7 @@ def _probe(subject: Subject) -> Probe:
         traces=single_traces,
         reverse=np.array([float(x) for x in jax.tree.leaves(by_opt)]),
         forward=np.asarray(forward),
-        params_reverse=float(_flat(by_params) @ _flat(direction)),
+        params_reverse=float(flat(by_params) @ flat(direction)),
         params_forward=float(params_forward),
         params_difference=float((ahead - behind) / (2 * h)),
     )

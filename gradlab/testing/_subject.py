@@ -159,6 +159,11 @@ def train(opt: Any, params: Any, *, subject: Subject, steps: int = STEPS) -> tup
     return loss(params), params
 
 
+def flat(tree: Any) -> jax.Array:
+    """All numbers of a tree in one vector."""
+    return jnp.concatenate([jnp.ravel(x) for x in jax.tree.leaves(tree)])
+
+
 def interior(opt: Transform) -> Transform:
     """The optimizer moved off the bounds of its ranges, so that it can vary both ways.
 
