@@ -54,6 +54,7 @@ def load_average() -> float | None:
 
 
 def _matmul_precision() -> str:
+    # jax defines its options at run time, where a type checker does not see them.
     precision = jax.config.jax_default_matmul_precision  # pyright: ignore[reportAttributeAccessIssue]
     return str(precision or "default")
 

@@ -175,6 +175,7 @@ def _save(path: Path, state: Any) -> None:
     leaves = [np.ascontiguousarray(leaf) for leaf in jax.tree.leaves(state)]
     parts = {f"leaf{i}": leaf.reshape(-1).view(np.uint8) for i, leaf in enumerate(leaves)}
     with path.open("wb") as file:
+        # A type checker thinks that any keyword may be `allow_pickle`; the names say otherwise.
         np.savez(file, **parts)  # pyright: ignore[reportArgumentType]
         file.flush()
         os.fsync(file.fileno())

@@ -57,6 +57,7 @@ def char_transformer(
 
     def loss(params, windows):
         logits = model.apply({"params": params}, windows[:, :-1])
+        # `apply` gives a pair only where it is asked for mutable collections.
         return cross_entropy(logits, windows[:, 1:])  # pyright: ignore[reportArgumentType]
 
     def sample(key):
