@@ -58,6 +58,7 @@ from gradlab.core._numerics import sqrt as sqrt
 from gradlab.core._optimizer import Optimizer as Optimizer
 from gradlab.core._optimizer import decay_mask as decay_mask
 from gradlab.core._order import written_after as written_after
+from gradlab.core._random import fusible as fusible
 from gradlab.core._rule import RESERVED as RESERVED
 from gradlab.core._rule import Rule as Rule
 from gradlab.core._rule import Transform as Transform

@@ -35,7 +35,7 @@ class AddNoise(core.Rule):
         count: Any = optax.safe_increment(state.count)
         key, sample = jax.random.split(state.rng_key)
         (wide,) = self.each(lambda h, g: g, updates)
-        noise = optax.tree.random_like(sample, wide, jax.random.normal)
+        noise = optax.tree.random_like(core.fusible(sample), wide, jax.random.normal)
         deviation = core.sqrt(jnp.asarray(self.eta / count**self.gamma))
 
         def leaf(h: Any, g: jax.Array, z: jax.Array) -> jax.Array:
