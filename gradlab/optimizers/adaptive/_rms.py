@@ -40,17 +40,43 @@ class ScaleByRms(core.Rule):
         def leaf(h: Any, g: Any, v: Any, *mean: Any) -> tuple:
             v = core.average(v.real, core.abs_sq(g), h.decay)
             mean = tuple(core.average(m, g, h.decay) for m in mean)
-            variance, *centre = (v, *mean)
-            if count is not None:
-                variance, *centre = (core.debias(x, h.decay, count) for x in (v, *mean))
-            for m in centre:
-                variance = variance - core.abs_sq(m)
-            return self.reciprocal_root(h, variance) * g, v, *mean
+            return self.direction(h, g, count, v, *mean), v, *mean
 
-        names = ("nu", "mu") if self.centered else ("nu",)
-        updates, *new = self.each(leaf, updates, *(getattr(state, name) for name in names))
-        averages = dict(zip(names, new, strict=True))
+        updates, *new = self.each(leaf, updates, *self.averages(state))
+        averages = dict(zip(self.names, new, strict=True))
         return updates, state._replace(**averages, **({} if count is None else {"count": count}))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The fields of the state that are averages."""
+        return ("nu", "mu") if self.centered else ("nu",)
+
+    def averages(self, state: Any) -> list:
+        return [getattr(state, name) for name in self.names]
+
+    def again(self, updates: Updates, state: Any, first: Any) -> Updates:
+        """The direction that led to this state, computed a second time once `first` is there.
+
+        Where two outputs of a step need it, this costs less than a place to keep it.
+        """
+        count = state.count if self.bias_correction else None
+        nu, *mean = self.averages(state)
+        nu = jax.tree.map(core.written_after, nu, first)
+
+        def leaf(h: Any, g: Any, v: Any, *mean: Any) -> jax.Array:
+            return self.direction(h, g, count, v.real, *mean)
+
+        (directions,) = self.each(leaf, updates, reads=(nu, *mean))
+        return directions
+
+    def direction(self, h: Any, g: Any, count: Any, v: Any, *mean: Any) -> jax.Array:
+        """The gradient over the root of the averages."""
+        variance, *centre = (v, *mean)
+        if count is not None:
+            variance, *centre = (core.debias(x, h.decay, count) for x in (v, *mean))
+        for m in centre:
+            variance = variance - core.abs_sq(m)
+        return self.reciprocal_root(h, variance) * g
 
     def reciprocal_root(self, h: Any, variance: jax.Array) -> jax.Array:
         """One over the root; a centred variance may round to less than zero."""

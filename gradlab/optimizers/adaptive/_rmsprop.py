@@ -31,14 +31,19 @@ class Rmsprop(core.Optimizer, ScaleByRms):
         if self.momentum is None:
             updates, (direction, *scaling) = super().update(updates, state[:-1], params, **extra)
             return updates, (direction, *scaling, trace)
-        updates, direction = ScaleByRms.update(self, updates, direction, params, **extra)
+        gradients = updates
+        updates, direction = ScaleByRms.update(self, gradients, direction, params, **extra)
         undecayed = self.with_values(weight_decay=None)
         steps, rate = undecayed.scale(updates, (scaling[-1],), params)
 
         def leaf(h: Any, u: Any, t: Any) -> tuple:
-            return core.accumulate(t, u, h.momentum, self.nesterov)
+            return core.accumulate(t, u, h.momentum)
 
         updates, moved = self.each(leaf, steps, trace.trace)
+        if self.nesterov:
+            again = self.again(gradients, direction, moved)
+            steps, _ = undecayed.scale(again, (scaling[-1],), params)
+            (updates,) = self.each(lambda h, u, t: u + h.momentum * t, steps, reads=(moved,))
         if self.weight_decay is not None:
             decay, rate = self.scale(jax.tree.map(jnp.zeros_like, steps), tuple(scaling), params)
             updates = jax.tree.map(jnp.add, updates, decay)
