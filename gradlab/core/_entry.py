@@ -26,6 +26,8 @@ class Traits:
       complex: defined for complex parameters.
       stochastic: draws random numbers, from a key in its state.
       gradient_evaluations: of the loss, for each step.
+      temporaries: one sentence on why a compiled step of an elementwise method stores arrays
+        as large as a parameter beside its arguments and results; empty where it stores none.
     """
 
     elementwise: bool = True
@@ -34,6 +36,7 @@ class Traits:
     complex: bool = True
     stochastic: bool = False
     gradient_evaluations: int = 1
+    temporaries: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

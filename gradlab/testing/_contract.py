@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import optax
 
 from gradlab.core import Entry, Traits, Transform
-from gradlab.testing import _arrays, _claims, _derivatives, _protocol
+from gradlab.testing import _arrays, _claims, _derivatives, _memory, _protocol
 from gradlab.testing._failure import BrokenPromise
 from gradlab.testing._subject import DESCENT, Subject
 
@@ -26,6 +26,7 @@ PROMISES: dict[str, Callable[[Subject], str]] = {
     "hypergradients are finite at zero": _derivatives.check_finite_at_zero,
     "dtypes are stable": _arrays.check_dtypes,
     "the first step can donate": _arrays.check_donation,
+    "a step stores nothing of parameter size": _memory.check_memory,
     "state is plain and resumes": _arrays.check_plain_state,
     "odd trees work": _arrays.check_trees,
     "complex numbers": _arrays.check_complex,

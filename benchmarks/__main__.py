@@ -1,0 +1,43 @@
+"""`python -m benchmarks`: measures, and writes Markdown and JSON."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from benchmarks import limits, report
+from benchmarks.tables import TABLES
+
+Name = enum.Enum("Name", {name: name for name in TABLES}, type=str)
+
+
+def main(
+    tables: Annotated[
+        list[Name] | None, typer.Argument(help="Which tables; all by default.")
+    ] = None,
+    tiny: Annotated[bool, typer.Option(help="Small shapes, to see it run.")] = False,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder for the report; by default that of this machine.")
+    ] = None,
+) -> None:
+    """Compares implementations of the same methods and writes what was found."""
+    console = Console(stderr=True)
+    chosen = [name.value for name in tables] if tables else list(TABLES)
+    console.print("measuring what the machine can do")
+    attainable = limits.measure(tiny)
+    made = [
+        table
+        for name in chosen
+        for table in TABLES[name](attainable, tiny, lambda line: console.print(line))
+    ]
+    folder = output or report.folder_of_this_machine(tiny)
+    path = report.write(folder, made, attainable)
+    console.print(f"written: {path}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

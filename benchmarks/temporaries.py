@@ -1,0 +1,67 @@
+"""What the compiler says of one step of every method of the catalogue. It has no noise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import optax
+
+from benchmarks.limits import Limits
+from benchmarks.table import Row, Table, field
+from gradlab import catalog, testing
+
+_SMALL = 2**14
+_OBJECTIVES = 3
+
+
+def temporaries(limits: Limits, tiny: bool, notify: Callable[[str], None]) -> list[Table]:
+    """Temporaries and traffic of a compiled step, ours and optax's."""
+    del limits
+    notify("what the compiler says of every step")
+    size = _SMALL if tiny else testing.SIZE
+    rows = [_row(entry, size) for entry in catalog.entries()]
+    number = "{:.2f}".format
+    columns = (
+        field("method", "method"),
+        field("elementwise", "elementwise", lambda x: "yes" if x else "no"),
+        field("temporaries", "temporaries", number),
+        field("optax's", "optax_temporaries", number),
+        field("arrays moved", "moved", "{:.1f}".format),
+        field("optax's", "optax_moved", "{:.1f}".format),
+        field("why it stores any", "reason"),
+    )
+    notes = (
+        f"A donated step of update and apply on one float32 array of {size:,} elements, in "
+        "multiples of that array. Matrix methods treat it as they treat a vector; wrappers are "
+        "those of the catalogue's examples."
+    )
+    return [Table("Temporaries", notes, columns, rows)]
+
+
+def _row(entry: catalog.Entry, size: int) -> Row:
+    opt, stacked = entry.make(), "stacked" in entry.needs
+    settings = {"objectives": _OBJECTIVES if stacked else None, "required": opt.rule.required()}
+    row: Row = {"method": entry.name, "elementwise": entry.traits.elementwise}
+    row |= _described(testing.compiled_step(opt, size, **settings), size, "")
+    theirs = _of_optax(entry)
+    if theirs is not None:
+        row |= _described(testing.compiled_step(theirs, size), size, "optax_")
+    return row | {"reason": entry.traits.temporaries}
+
+
+def _described(program: Any, size: int, prefix: str) -> Row:
+    moved = program.cost_analysis()["bytes accessed"] / (4 * size)
+    return {f"{prefix}temporaries": testing.temporaries(program, size), f"{prefix}moved": moved}
+
+
+def _of_optax(entry: catalog.Entry) -> Any:
+    """optax's method of this name, None where it has none that takes the same arguments."""
+    for namespace in (optax, optax.contrib):
+        function = getattr(namespace, entry.name, None)
+        if function is not None:
+            try:
+                return function(**entry.example)
+            except TypeError:
+                return None
+    return None
