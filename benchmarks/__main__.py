@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measures, and writes Markdown and JSON."""
+"""`python -m benchmarks`: measures, and writes Markdown and JSON, a file of each for each table."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def main(
     chosen = [name.value for name in tables] if tables else list(TABLES)
     console.print("measuring what the machine can do")
     attainable = limits.measure(tiny)
-    made = [
-        table
-        for name in chosen
-        for table in TABLES[name](attainable, tiny, lambda line: console.print(line))
-    ]
     folder = output or report.folder_of_this_machine(tiny)
-    path = report.write(folder, made, attainable)
-    console.print(f"written: {path}")
+    for name in chosen:
+        tables_of_run = TABLES[name](attainable, tiny, lambda line: console.print(line))
+        if tables_of_run:
+            console.print(f"written: {report.write(folder, name, tables_of_run, attainable)}")
+    if folder == report.QUOTED and report.can_be_quoted():
+        report.README.write_text(report.readme(), encoding="utf-8")
+        console.print(f"its ratios: {report.README}")
 
 
 if __name__ == "__main__":

@@ -50,7 +50,9 @@ def compare(key: str, workload: Workload, pair: Pair, limits: Limits, effort: Ef
     spread = ratio(took["gradlab"], took["optax"])
     row: Row = {
         "method": pair.method,
+        "key": key,
         "workload": workload.title,
+        "settings": repr(pair.gradlab()),
         "gradlab": _side(took["gradlab"], programs["gradlab"], workload),
         "optax": _side(took["optax"], programs["optax"], workload),
         "ratio": dataclasses.asdict(spread),
@@ -94,7 +96,7 @@ def _timed(
         "gradlab": contenders.jax_steps(pair.gradlab(), ours, params, gradients),
         "optax": contenders.jax_steps(pair.optax(), theirs, params, gradients),
     }
-    if pair.torch is not None and contenders.has_torch():
+    if pair.torch is not None and contenders.torch_device():
         calls["torch"] = contenders.torch_steps(pair.torch, params, gradients, pair.max_norm)
     took = in_turns(calls, repetitions)
     calls.clear()

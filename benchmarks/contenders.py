@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib.util
 import time
 from collections.abc import Callable
@@ -94,8 +95,15 @@ def jax_steps(
     return once
 
 
-def has_torch() -> bool:
-    return importlib.util.find_spec("torch") is not None
+def torch_device() -> str | None:
+    """Where torch works beside JAX: on the same kind of device, or not at all (None)."""
+    if importlib.util.find_spec("torch") is None:
+        return None
+    if jax.default_backend() == "cpu":
+        return "cpu"
+    import torch
+
+    return "cuda" if jax.default_backend() == "gpu" and torch.cuda.is_available() else None
 
 
 def torch_steps(
@@ -111,20 +119,27 @@ def torch_steps(
     """
     import torch
 
-    # Copies: torch must not write into memory that JAX reads.
-    leaves = [torch.nn.Parameter(torch.from_numpy(np.array(x))) for x in params]
+    device = torch_device()
+
+    def copied(x: Any) -> torch.Tensor:  # torch must not write into memory that JAX reads
+        return torch.from_numpy(np.array(x)).to(device)
+
+    leaves = [torch.nn.Parameter(copied(x)) for x in params]
     for leaf, gradient in zip(leaves, gradients, strict=True):
-        leaf.grad = torch.from_numpy(np.array(gradient))
+        leaf.grad = copied(gradient)
     optimizer = make(leaves)
 
     def once() -> None:
         if max_norm is not None:
             torch.nn.utils.clip_grad_norm_(leaves, max_norm)
         optimizer.step()
+        if device == "cuda":
+            torch.cuda.synchronize()
 
     return once
 
 
+@functools.lru_cache(maxsize=1)
 def arrays(workload: Workload) -> tuple[list, list]:
     """Parameters and gradients of a workload, as JAX arrays."""
     params = [jnp.asarray(x) for x in workload.arrays(seed=0)]

@@ -40,6 +40,10 @@ _STEP_COLUMNS = (
     field("arrays moved", "gradlab.arrays_moved", "{:.1f}".format),
     field("optax's", "optax.arrays_moved", "{:.1f}".format),
     field("state", "gradlab.state_bytes", formats.size),
+    field("trace", "gradlab.trace.median", formats.seconds),
+    field("÷ optax", "trace_ratio", "{:.2f}".format),
+    field("compile", "gradlab.compile.median", formats.seconds),
+    field("÷ optax", "compile_ratio", "{:.2f}".format),
 )
 _STEP_NOTES = (
     "One step of update and apply, parameters and state donated. *Of copy rate*: bytes that cannot "
@@ -150,7 +154,7 @@ def startup(limits: Limits, tiny: bool, notify: Notify) -> list[Table]:
         "gradlab": "import gradlab",
         "torch": "import torch",
     }
-    if not contenders.has_torch():
+    if contenders.torch_device() is None:
         code.pop("torch")
     repetitions = 1 if tiny else 7
     rounds: dict[str, list[float]] = {name: [] for name in code}

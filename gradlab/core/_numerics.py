@@ -16,29 +16,55 @@ import jax.numpy as jnp
 from jax import lax
 
 
-def _guard(x: jax.Array, replacement: float) -> tuple[jax.Array, jax.Array]:
-    """Where `x` is zero, and `x` with those zeros replaced."""
-    zero = x == 0
-    return zero, lax.select(zero, jnp.full_like(x, replacement), x)
-
-
+@jax.custom_jvp
 def sqrt(x: jax.Array) -> jax.Array:
     """The square root, with derivative zero at zero."""
-    zero, safe = _guard(x, 1.0)
-    # Times zero keeps the sign of a zero and flushes what the comparison took for one.
-    return lax.select(zero, lax.stop_gradient(x) * 0, lax.sqrt(safe))
+    return lax.sqrt(x)
+
+
+@sqrt.defjvp
+def _sqrt_jvp(primals: tuple, tangents: tuple) -> tuple:
+    root = sqrt(*primals)
+    return root, _guarded_quotient(0.5 * tangents[0], root)
 
 
 def reciprocal_sqrt(x: jax.Array, at_zero: float = 0.0) -> jax.Array:
     """One over the square root; `at_zero`, with derivative zero, at zero."""
-    zero, safe = _guard(x, 1.0)
-    return lax.select(zero, jnp.full_like(x, at_zero), lax.rsqrt(safe))
+    return _reciprocal_sqrt(x, jnp.full_like(x, at_zero))
+
+
+@jax.custom_jvp
+def _reciprocal_sqrt(x: jax.Array, at_zero: jax.Array) -> jax.Array:
+    return lax.select(x == 0, at_zero, lax.rsqrt(x))
+
+
+@_reciprocal_sqrt.defjvp
+def _reciprocal_sqrt_jvp(primals: tuple, tangents: tuple) -> tuple:
+    inverse = _reciprocal_sqrt(*primals)
+    return inverse, _guarded_quotient(-0.5 * inverse * tangents[0], primals[0])
 
 
 def divide(x: Any, y: jax.Array) -> jax.Array:
     """The quotient; zero, with derivative zero, where the divisor is zero."""
-    x, y = jnp.broadcast_arrays(*_promote(x, y))
-    zero, safe = _guard(y, 1.0)
+    return _divide(*jnp.broadcast_arrays(*_promote(x, y)))
+
+
+@jax.custom_jvp
+def _divide(x: jax.Array, y: jax.Array) -> jax.Array:
+    return lax.select(y == 0, jnp.zeros_like(y), lax.div(x, y))
+
+
+@_divide.defjvp
+def _divide_jvp(primals: tuple, tangents: tuple) -> tuple:
+    (x, y), (dx, dy) = primals, tangents
+    quotient = _divide(x, y)
+    return quotient, _guarded_quotient(dx - quotient * dy, y)
+
+
+def _guarded_quotient(x: jax.Array, y: jax.Array) -> jax.Array:
+    """The quotient as derivatives need it: its transpose, too, never divides by zero."""
+    zero = y == 0
+    safe = lax.select(zero, jnp.ones_like(y), y)
     return lax.select(zero, jnp.zeros_like(y), _quotient(x, safe))
 
 
@@ -52,8 +78,8 @@ def _quotient_jvp(primals: tuple, tangents: tuple) -> tuple:
     # JAX's own rule multiplies x by y**-2, which overflows for a tiny y although the
     # derivative is finite.
     (x, y), (dx, dy) = primals, tangents
-    q = _quotient(x, y)
-    return q, _quotient(dx - q * dy, y)
+    quotient = _quotient(x, y)
+    return quotient, _quotient(dx - quotient * dy, y)
 
 
 def _promote(x: Any, y: Any) -> tuple[jax.Array, jax.Array]:

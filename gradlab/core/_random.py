@@ -83,7 +83,7 @@ def _split(words: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     return jax.random.key_data(jax.random.split(_plain(words), shape))
 
 
-def _fold_in(words: jax.Array, data: jax.Array) -> jax.Array:
+def _fold_in(words: jax.Array, data: Any) -> jax.Array:
     return jax.random.key_data(jax.random.fold_in(_plain(words), data))
 
 

@@ -12,12 +12,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.interpreters.partial_eval import DynamicJaxprTracer
 
 from gradlab.core._types import DType, Params, Updates
 
 
 def is_none(x: Any) -> bool:
     return x is None
+
+
+def is_staged(x: Any) -> bool:
+    """Whether this stands for an array of a program that is being traced, and nothing more."""
+    return isinstance(x, DynamicJaxprTracer)
 
 
 def step_count() -> jax.Array:
@@ -163,8 +169,8 @@ def map_leaves(
     gradients, treedef = jax.tree.flatten(updates, is_leaf=is_none)
     columns = [flatten_like(treedef, tree, "updates", "state") for tree in states]
     read_columns = [flatten_like(treedef, tree, "updates", "params") for tree in reads]
+    formulas: dict[Any, Callable[..., tuple]] = {}
     outputs = []
-    casts: dict[Any, Any] = {}
     for g, old, read in zip(
         gradients, _rows(columns, len(gradients)), _rows(read_columns, len(gradients)), strict=True
     ):
@@ -172,16 +178,32 @@ def map_leaves(
             outputs.append((None, *old))
             continue
         dtype = compute_dtype(g, *old, *read)
-        if dtype not in casts:
-            casts[dtype] = at_dtype(rule, real_dtype(dtype))
-        result = leaf(casts[dtype], *(_widen(x, dtype) for x in (g, *old, *read)))
-        new = result if isinstance(result, tuple) else (result,)
-        stored = [_store(n, jnp.result_type(o)) for n, o in zip(new[1:], old, strict=True)]
-        outputs.append((new[0], *stored))
+        key = dtype, is_staged(g)
+        if key not in formulas:
+            formulas[key] = _formula(rule, leaf, dtype, staged=key[1])
+        outputs.append(formulas[key](g, old, read))
     trees = [treedef.unflatten(column) for column in zip(*outputs, strict=True)]
     if not trees:
         trees = [treedef.unflatten([]) for _ in range(1 + len(states))]
     return tuple(trees)
+
+
+def _formula(
+    rule: Any, leaf: Callable[..., Any], dtype: DType, staged: bool
+) -> Callable[..., tuple]:
+    """The per-array form with its dtype policy: update and new states, as they are stored."""
+    cast = at_dtype(rule, real_dtype(dtype))
+
+    def formula(g: Any, old: tuple, read: tuple) -> tuple:
+        result = leaf(cast, *(_widen(x, dtype) for x in (g, *old, *read)))
+        new = result if isinstance(result, tuple) else (result,)
+        stored = (_store(n, jnp.result_type(o)) for n, o in zip(new[1:], old, strict=True))
+        return new[0], *stored
+
+    # Traced once for all arrays of one kind, and written into the program for each: tracing
+    # thousands of arrays one by one takes longer than compiling them. Only while a program
+    # is being made, since outside of one it would be compiled at every call.
+    return jax.jit(formula, inline=True) if staged else formula
 
 
 def _rows(columns: list[list], length: int) -> list[tuple]:
