@@ -39,6 +39,12 @@ from gradlab.core._fields import hyper as hyper
 from gradlab.core._fields import one_of as one_of
 from gradlab.core._fields import static as static
 from gradlab.core._fields import thaw as thaw
+from gradlab.core._groups import by_path as by_path
+from gradlab.core._groups import is_absent as is_absent
+from gradlab.core._groups import labels_of as labels_of
+from gradlab.core._groups import leaf_names as leaf_names
+from gradlab.core._groups import pick as pick
+from gradlab.core._groups import put_together as put_together
 from gradlab.core._keys import initial_key as initial_key
 from gradlab.core._keys import seed_or_words as seed_or_words
 from gradlab.core._moments import accumulate as accumulate

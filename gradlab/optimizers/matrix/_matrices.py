@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.tree_util import keystr
-from optax import MaskedNode
 from optax.contrib import MuonDimensionNumbers
 
-from gradlab.core import flatten_like, thaw
+from gradlab import core
+from gradlab.core import thaw
 
 TWO_AXES = MuonDimensionNumbers(reduction_axis=0, output_axis=1)
 
@@ -74,11 +74,6 @@ def _axes(path: str, axes: Any, ndim: int) -> tuple[int, ...]:
     return tuple(axis % ndim for axis in axes)
 
 
-def is_leaf(x: Any) -> bool:
-    """Whether a tree is cut here: no gradient, or no matrix."""
-    return x is None or isinstance(x, MaskedNode)
-
-
 def specifications(spec: Any, tree: Any) -> list[MuonDimensionNumbers | None]:
     """The dimension numbers of each leaf; None for a leaf that is no matrix.
 
@@ -92,7 +87,7 @@ def specifications(spec: Any, tree: Any) -> list[MuonDimensionNumbers | None]:
     """
 
     def cut(x: Any) -> bool:
-        return is_leaf(x) or isinstance(x, MuonDimensionNumbers)
+        return core.is_absent(x) or isinstance(x, MuonDimensionNumbers)
 
     spec = thaw(spec)
     spec = spec(tree) if callable(spec) else spec
@@ -103,21 +98,15 @@ def specifications(spec: Any, tree: Any) -> list[MuonDimensionNumbers | None]:
         paths = [keystr(p) for p, _ in jax.tree_util.tree_leaves_with_path(spec, is_leaf=cut)]
         raise ValueError(
             f"muon: the dimension numbers at {', '.join(paths)} do not fit the parameters at "
-            f"{', '.join(paths_of(tree))}"
+            f"{', '.join(core.leaf_names(tree))}"
         ) from None
     found = []
     for leaf, subtree in zip(leaves, subtrees, strict=True):
         if not cut(leaf):
             raise TypeError(f"muon: expected MuonDimensionNumbers or None, got {leaf!r}")
-        chosen = None if is_leaf(leaf) else leaf
-        found += [chosen] * len(jax.tree.leaves(subtree, is_leaf=is_leaf))
+        chosen = None if core.is_absent(leaf) else leaf
+        found += [chosen] * len(jax.tree.leaves(subtree, is_leaf=core.is_absent))
     return found
-
-
-def paths_of(tree: Any) -> list[str]:
-    """The path of each leaf, for messages."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf=is_leaf)
-    return [keystr(path) or "the root" for path, _ in leaves]
 
 
 def two_dimensional(tree: Any) -> Any:
@@ -125,36 +114,8 @@ def two_dimensional(tree: Any) -> Any:
     return jax.tree.map(lambda x: TWO_AXES if jnp.ndim(x) == 2 else None, tree)
 
 
-def split(keep: Sequence[bool | None], like: Any, tree: Any) -> tuple[Any, Any]:
-    """The leaves where `keep` is true and the others, each masked in the other's place.
-
-    Where `keep` is None, there is no parameter, and both have the leaf as it is.
-
-    Args:
-      keep: one for each leaf of `like`.
-      like: parameters, or gradients.
-      tree: a tree of the same structure.
-
-    Raises:
-      ValueError: another structure; the message names the path.
-    """
-    treedef = jax.tree.structure(like, is_leaf=is_leaf)
-    leaves = flatten_like(treedef, tree, "params", "updates")
-    pairs = list(zip(keep, leaves, strict=True))
-    ours = [MaskedNode() if k is False else x for k, x in pairs]
-    theirs = [MaskedNode() if k is True else x for k, x in pairs]
-    return treedef.unflatten(ours), treedef.unflatten(theirs)
-
-
-def merge(keep: Sequence[bool | None], ours: Any, theirs: Any) -> Any:
-    """The inverse of `split`."""
-    leaves, treedef = jax.tree.flatten(ours, is_leaf=is_leaf)
-    others = jax.tree.leaves(theirs, is_leaf=is_leaf)
-    return treedef.unflatten([a if k else b for k, a, b in zip(keep, leaves, others, strict=True)])
-
-
 def is_matrix(specs: Sequence[Any], tree: Any) -> list[bool | None]:
     """For each leaf whether it has dimension numbers; None where there is no parameter."""
-    leaves = jax.tree.leaves(tree, is_leaf=is_leaf)
+    leaves = jax.tree.leaves(tree, is_leaf=core.is_absent)
     pairs = zip(specs, leaves, strict=True)
-    return [None if is_leaf(leaf) else spec is not None for spec, leaf in pairs]
+    return [None if core.is_absent(leaf) else spec is not None for spec, leaf in pairs]

@@ -72,9 +72,9 @@ class ScaleByMuon(core.Rule):
 
     def orthogonalize(self, moments: Any, like: Any) -> Any:
         """Replaces the singular values of every matrix by numbers near one."""
-        specs, paths = self.specifications(like), _matrices.paths_of(moments)
-        leaves, treedef = jax.tree.flatten(moments, is_leaf=_matrices.is_leaf)
-        found = [i for i, x in enumerate(leaves) if not _matrices.is_leaf(x)]
+        specs, paths = self.specifications(like), core.leaf_names(moments)
+        leaves, treedef = jax.tree.flatten(moments, is_leaf=core.is_absent)
+        found = [i for i, x in enumerate(leaves) if not core.is_absent(x)]
         layouts = {i: _matrices.layout(paths[i], leaves[i].shape, specs[i]) for i in found}
         stacks = [layouts[i].matrices(leaves[i]) for i in found]
         for i, stack in zip(found, core.batch_by_shape(self.iterate, stacks), strict=True):
@@ -146,7 +146,8 @@ class Muon(core.Rule):
 
     def init(self, params: Params) -> PartitionState:
         specs = self.specifications(params)
-        matrices, rest = _matrices.split(_matrices.is_matrix(specs, params), params, params)
+        owners = _matrices.is_matrix(specs, params)
+        matrices, rest = (core.pick(owners, key, params, params) for key in (True, False))
         return _pack(self.on_matrices(specs).init(matrices), self.on_the_rest().init(rest))
 
     def update(
@@ -154,13 +155,15 @@ class Muon(core.Rule):
     ) -> tuple[Updates, PartitionState]:
         like = updates if params is None else params
         specs = self.specifications(like)
-        keep = _matrices.is_matrix(specs, like)
+        owners = _matrices.is_matrix(specs, like)
         trees = [updates] if params is None else [updates, params]
-        ours, theirs = zip(*[_matrices.split(keep, like, tree) for tree in trees], strict=True)
+        ours, theirs = (
+            [core.pick(owners, key, like, tree) for tree in trees] for key in (True, False)
+        )
         muon, adam = _unpack(state)
         new, muon = self.on_matrices(specs).update(ours[0], muon, *ours[1:], **extra)
         rest, adam = self.on_the_rest().update(theirs[0], adam, *theirs[1:], **extra)
-        return _matrices.merge(keep, new, rest), _pack(muon, adam)
+        return core.put_together(owners, {True: new, False: rest}), _pack(muon, adam)
 
     def specifications(self, tree: Any) -> list:
         """The dimension numbers of each parameter, None for those that AdamW steps."""
