@@ -32,6 +32,7 @@ from gradlab.core import Rule as Rule
 from gradlab.core import Transform as Transform
 from gradlab.core import as_arrays as as_arrays
 from gradlab.core import axes as axes
+from gradlab.core import by_path as by_path
 from gradlab.core import chain as chain
 from gradlab.core import check as check
 from gradlab.core import concrete as concrete
@@ -40,6 +41,7 @@ from gradlab.core import global_norm as global_norm
 from gradlab.core import hyperparameters as hyperparameters
 from gradlab.core import named_chain as named_chain
 from gradlab.core import replace as replace
+from gradlab.core import reset as reset
 from gradlab.core import stack as stack
 from gradlab.core import state_sharding as state_sharding
 from gradlab.core import unstack as unstack

@@ -20,12 +20,10 @@ from gradlab.core._edit import as_arrays as as_arrays
 from gradlab.core._edit import axes as axes
 from gradlab.core._edit import check as check
 from gradlab.core._edit import concrete as concrete
-from gradlab.core._edit import current as current
 from gradlab.core._edit import hyperparameters as hyperparameters
 from gradlab.core._edit import intervals as intervals
 from gradlab.core._edit import replace as replace
 from gradlab.core._edit import stack as stack
-from gradlab.core._edit import state_sharding as state_sharding
 from gradlab.core._edit import unstack as unstack
 from gradlab.core._entry import ROOMS as ROOMS
 from gradlab.core._entry import Entry as Entry
@@ -39,12 +37,11 @@ from gradlab.core._fields import hyper as hyper
 from gradlab.core._fields import one_of as one_of
 from gradlab.core._fields import static as static
 from gradlab.core._fields import thaw as thaw
+from gradlab.core._groups import Groups as Groups
 from gradlab.core._groups import by_path as by_path
+from gradlab.core._groups import groups_of as groups_of
 from gradlab.core._groups import is_absent as is_absent
-from gradlab.core._groups import labels_of as labels_of
 from gradlab.core._groups import leaf_names as leaf_names
-from gradlab.core._groups import pick as pick
-from gradlab.core._groups import put_together as put_together
 from gradlab.core._keys import initial_key as initial_key
 from gradlab.core._keys import seed_or_words as seed_or_words
 from gradlab.core._moments import accumulate as accumulate
@@ -71,6 +68,9 @@ from gradlab.core._rule import Transform as Transform
 from gradlab.core._schedule import Schedule as Schedule
 from gradlab.core._schedule import adopt_schedule as adopt_schedule
 from gradlab.core._schedule import at as at
+from gradlab.core._state import current as current
+from gradlab.core._state import reset as reset
+from gradlab.core._state import state_sharding as state_sharding
 from gradlab.core._tree import flatten_like as flatten_like
 from gradlab.core._tree import init_moments as init_moments
 from gradlab.core._tree import is_none as is_none

@@ -56,6 +56,8 @@ def coerce(owner: str, field: dataclasses.Field, value: Any) -> Any:
         return None
     if isinstance(value, optax.GradientTransformation):
         return value
+    if isinstance(value, dict):
+        return {key: coerce(owner, field, item) for key, item in value.items()}
     if callable(value):
         if "Schedule" not in annotation:
             raise TypeError(f"{owner}: {field.name} takes a number, not a schedule: {value!r}")

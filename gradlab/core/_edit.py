@@ -10,15 +10,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import keystr
 
 from gradlab.core import _build
 from gradlab.core._data import Data, path_name
 from gradlab.core._fields import Interval, interval_of, is_static, is_tracer, number
 from gradlab.core._interop import hyperparameters_by_path
 from gradlab.core._names import unknown
-from gradlab.core._rule import Rule, Transform
-from gradlab.core._schedule import Schedule
+from gradlab.core._rule import Transform
 
 
 def hyperparameters(opt: Any) -> dict[str, Any]:
@@ -74,13 +72,18 @@ def _fields(node: Any, prefix: str = "", steps: tuple = ()) -> dict[str, tuple]:
             path = f"{prefix}.{field.name}" if prefix else field.name
             found[path] = (*steps, field)
             found |= _fields(getattr(data, field.name), path, (*steps, field))
-    elif isinstance(node, tuple):
-        for index, item in enumerate(node):
-            path = f"{prefix}[{index}]"
+    elif isinstance(node, tuple | dict):
+        for index, item in items(node):
+            path = f"{prefix}[{index!r}]"
             if not isinstance(item, Data | Transform):
                 found[path] = (*steps, index)
             found |= _fields(item, path, (*steps, index))
     return found
+
+
+def items(node: tuple | dict) -> list[tuple[Any, Any]]:
+    """The parts of a tuple or dict with their positions or keys."""
+    return list(node.items() if isinstance(node, dict) else enumerate(node))
 
 
 def _find(key: str, fields: dict[str, tuple]) -> str:
@@ -98,8 +101,10 @@ def _set(node: Any, steps: tuple, value: Any, owner: str = "replace") -> Any:
     step, *rest = steps
     if isinstance(node, Transform):
         return _set(node.rule, steps, value, node.rule.owner()).present()
-    if isinstance(step, int):
+    if not isinstance(step, dataclasses.Field):
         new = _set(node[step], tuple(rest), value, owner) if rest else value
+        if isinstance(node, dict):
+            return {**node, step: new}
         return (*node[:step], new, *node[step + 1 :])
     old = getattr(node, step.name)
     if rest and isinstance(rest[0], int) and len(rest) == 1:
@@ -155,6 +160,8 @@ def _differs(left: Any, right: Any, path: str = "") -> str:
     b: Any = right.rule if isinstance(right, Transform) else right
     if type(a) is not type(b):
         return f"{path or 'the rule'} is {_kind(a)} in one and {_kind(b)} in the other"
+    if isinstance(a, dict) and set(a) != set(b):
+        return f"{path} has the parts {sorted(a)} in one and {sorted(b)} in the other"
     if isinstance(a, tuple) and len(a) != len(b):
         return f"{path} has {len(a)} parts in one and {len(b)} in the other"
     for name, x, y, fixed in _children(a, b, path):
@@ -170,8 +177,8 @@ def _kind(x: Any) -> str:
 
 
 def _children(a: Any, b: Any, path: str) -> list[tuple[str, Any, Any, bool]]:
-    if isinstance(a, tuple):
-        return [(f"{path}[{i}]", x, y, False) for i, (x, y) in enumerate(zip(a, b, strict=True))]
+    if isinstance(a, tuple | dict):
+        return [(f"{path}[{key!r}]", x, b[key], False) for key, x in items(a)]
     if not isinstance(a, Data):
         return []
     prefix = f"{path}." if path else ""
@@ -236,9 +243,10 @@ def intervals(opt: Any) -> dict[str, Interval]:
     """The range of every hyperparameter, by the paths of `hyperparameters`."""
     found = {}
     for path, steps in _fields(opt).items():
-        field = next(step for step in reversed(steps) if not isinstance(step, int))
+        field = next(step for step in reversed(steps) if isinstance(step, dataclasses.Field))
         value = _get(opt, steps)
-        if not is_static(field) and not isinstance(value, Data | Transform | tuple | NoneType):
+        inner = Data | Transform | tuple | dict | NoneType
+        if not is_static(field) and not isinstance(value, inner):
             found[path] = interval_of(field)
     return {path: found[path] for path in hyperparameters(opt)}
 
@@ -260,83 +268,5 @@ def check(opt: Any) -> Any:
 
 def _get(node: Any, steps: tuple) -> Any:
     for step in steps:
-        node = node[step] if isinstance(step, int) else getattr(node, step.name)
+        node = getattr(node, step.name) if isinstance(step, dataclasses.Field) else node[step]
     return node
-
-
-def current(opt: Transform, state: Any) -> dict[str, Any]:
-    """The hyperparameters at this step, with schedules evaluated.
-
-    Args:
-      opt: a transform.
-      state: its state; the next `update` will use the values returned.
-
-    Returns:
-      A dict from path to value. A schedule stands under the path of its field.
-
-    Example:
-      >>> import gradlab as gl
-      >>> opt = gl.sgd(gl.linear_schedule(1.0, 0.0, 10))
-      >>> float(gl.current(opt, opt.init({}))["learning_rate"])
-      1.0
-    """
-    return _current(opt.rule, state, "")
-
-
-def _current(rule: Rule, state: Any, prefix: str) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    counts = rule.schedule_counts(state)
-    for name in rule.hyper_names:
-        value = getattr(rule, name)
-        path = prefix + name
-        if isinstance(value, Schedule):
-            values[path] = value(counts[name])
-        elif isinstance(value, Transform):
-            values |= _current(value.rule, rule.inner_states(state)[name], f"{path}.")
-        elif isinstance(value, tuple) and value and isinstance(value[0], Transform):
-            parts = rule.inner_states(state)[name]
-            for index, (link, part) in enumerate(zip(value, parts, strict=True)):
-                values |= _current(link.rule, part, f"{path}[{index}].")
-        else:
-            values |= {path + key: leaf for key, leaf in _leaves(value)}
-    return values
-
-
-def _leaves(value: Any) -> list[tuple[str, Any]]:
-    return [(keystr(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(value)]
-
-
-def state_sharding(opt: Transform, params: Any) -> Any:
-    """Shardings for the state: each average like its parameter, all else replicated.
-
-    For `jax.jit(opt.init, out_shardings=gradlab.state_sharding(opt, params))`, where jit
-    would otherwise replicate the state.
-
-    Args:
-      opt: a transform.
-      params: arrays, or `jax.ShapeDtypeStruct`s with a sharding.
-
-    Returns:
-      A tree like the state, with a sharding at each leaf.
-    """
-    placed = {
-        (path_name(path), np.shape(p)): p.sharding
-        for path, p in jax.tree_util.tree_leaves_with_path(params)
-    }
-    first = next(iter(placed.values()), None)
-    state = jax.eval_shape(opt.init, params)
-
-    def leaf(path: Any, x: Any) -> Any:
-        for start in range(len(path) + 1):
-            found = placed.get((path_name(path[start:]), x.shape))
-            if found is not None:
-                return found
-        return _replicated(first)
-
-    return jax.tree_util.tree_map_with_path(leaf, state)
-
-
-def _replicated(sharding: Any) -> Any:
-    if isinstance(sharding, jax.sharding.NamedSharding):
-        return jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec())
-    return sharding

@@ -34,8 +34,45 @@ def _parts(tree: Any, is_leaf: Callable[[Any], bool] = is_absent) -> list[tuple[
     return [tuple(keystr((key,), simple=True) for key in path) for path, _ in paths]
 
 
-def labels_of(owner: str, name: str, spec: Any, params: Params) -> list[Any]:
-    """The label of each leaf of the parameters, absent ones too.
+@dataclasses.dataclass(frozen=True)
+class Groups:
+    """Which group each part of a tree belongs to.
+
+    Attributes:
+      treedef: of the tree of parts; a part may be a whole subtree.
+      owners: the group of each part, None where there is no array.
+    """
+
+    treedef: Any
+    owners: tuple[Any, ...]
+
+    @classmethod
+    def of_leaves(cls, like: Any, owners: Sequence[Any]) -> Groups:
+        """Groups of single leaves of a tree, absent ones too."""
+        return cls(jax.tree.structure(like, is_leaf=is_absent), tuple(owners))
+
+    def pick(self, group: Any, tree: Any) -> Any:
+        """The parts of one group, all others masked; where there is no array, what is there.
+
+        Raises:
+          ValueError: another structure; the message names the path.
+        """
+        parts = flatten_like(self.treedef, tree, "params", "updates")
+        pairs = zip(self.owners, parts, strict=True)
+        kept = [x if owner is None or owner == group else MaskedNode() for owner, x in pairs]
+        return self.treedef.unflatten(kept)
+
+    def put_together(self, trees: Mapping[Any, Any]) -> Any:
+        """One tree, each part from the tree of its group; where there is no array, any."""
+        flat = {group: self.treedef.flatten_up_to(tree) for group, tree in trees.items()}
+        first = next(iter(flat))
+        pairs = enumerate(self.owners)
+        found = [flat[first if owner is None else owner][i] for i, owner in pairs]
+        return self.treedef.unflatten(found)
+
+
+def groups_of(owner: str, name: str, spec: Any, params: Params) -> Groups:
+    """The groups of parameters that a tree of labels describes.
 
     Args:
       owner: the public function, for messages.
@@ -51,14 +88,27 @@ def labels_of(owner: str, name: str, spec: Any, params: Params) -> list[Any]:
     """
     spec = thaw(spec)
     tree = spec(params) if callable(spec) else spec
+    labels = _labels_by_path(owner, name, tree, params)
+    leaves, treedef = jax.tree.flatten(tree)
+    try:
+        parts = treedef.flatten_up_to(params)
+    except (ValueError, TypeError, KeyError):
+        return Groups.of_leaves(params, labels)
+    present = (jax.tree.leaves(part) for part in parts)
+    return Groups(treedef, tuple(x if p else None for x, p in zip(leaves, present, strict=True)))
+
+
+def _labels_by_path(owner: str, name: str, tree: Any, params: Params) -> list[Any]:
+    """The label of each leaf of the parameters; None where there is no array."""
     labels = dict(zip(_parts(tree), jax.tree.leaves(tree, is_leaf=is_absent), strict=True))
     used: set[tuple[str, ...]] = set()
     found = []
-    for parts, leaf in zip(_parts(params), jax.tree.leaves(params, is_leaf=is_absent), strict=True):
+    leaves = jax.tree.leaves(params, is_leaf=is_absent)
+    for parts, leaf in zip(_parts(params), leaves, strict=True):
         prefixes = [parts[:end] for end in range(len(parts) + 1) if parts[:end] in labels]
         used.update(prefixes)
-        label = labels[prefixes[-1]] if prefixes else None
-        if is_absent(label) and not is_absent(leaf):
+        label = labels[prefixes[-1]] if prefixes and not is_absent(leaf) else None
+        if label is None and not is_absent(leaf):
             raise ValueError(f"{owner}: {name} has no label for the parameter at {_shown(parts)}")
         found.append(label)
     unused = [parts for parts in labels if parts not in used and not is_absent(labels[parts])]
@@ -141,43 +191,11 @@ def by_path(
       >>> label({"embed": jnp.ones(3), "head": {"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)}})
       {'embed': 'still', 'head': {'bias': 'rest', 'kernel': 'decayed'}}
     """
-    rows = []
-    for label, patterns in groups.items():
-        single = isinstance(patterns, str) or callable(patterns)
-        rows.append((label, (patterns,) if single else tuple(patterns)))
-    return ByPath(tuple(rows), freeze(otherwise))
+    rows = tuple((label, _several(patterns)) for label, patterns in groups.items())
+    return ByPath(rows, freeze(otherwise))
 
 
-def pick(owners: Sequence[Any], key: Any, like: Any, tree: Any) -> Any:
-    """The leaves that belong to `key`, all others masked.
-
-    Args:
-      owners: the key of each leaf of `like`. Where it is None there is no parameter, and the
-        leaf stays as it is.
-      key: whose leaves stay.
-      like: parameters, or gradients.
-      tree: a tree of the same structure.
-
-    Raises:
-      ValueError: another structure; the message names the path.
-    """
-    treedef = jax.tree.structure(like, is_leaf=is_absent)
-    leaves = flatten_like(treedef, tree, "params", "updates")
-    stays = (owner is None or owner == key for owner in owners)
-    return treedef.unflatten(
-        [x if stay else MaskedNode() for stay, x in zip(stays, leaves, strict=True)]
-    )
-
-
-def put_together(owners: Sequence[Any], parts: Mapping[Any, Any]) -> Any:
-    """One tree, each leaf from the part that owns it.
-
-    Args:
-      owners: for each leaf a key of `parts`; None where any part will do.
-      parts: trees of one structure.
-    """
-    flat = {key: jax.tree.leaves(tree, is_leaf=is_absent) for key, tree in parts.items()}
-    first = next(iter(parts))
-    treedef = jax.tree.structure(parts[first], is_leaf=is_absent)
-    pairs = enumerate(owners)
-    return treedef.unflatten([flat[first if key is None else key][i] for i, key in pairs])
+def _several(patterns: Pattern | Sequence[Pattern]) -> tuple[Pattern, ...]:
+    if isinstance(patterns, str) or callable(patterns):
+        return (patterns,)
+    return tuple(patterns)

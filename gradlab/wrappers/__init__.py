@@ -1,3 +1,4 @@
 """Optimizer → optimizer: what changes where or when an inner optimizer steps."""
 
+from gradlab.wrappers._partition import partition as partition
 from gradlab.wrappers._sam import sam as sam

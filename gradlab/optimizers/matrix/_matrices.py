@@ -114,8 +114,9 @@ def two_dimensional(tree: Any) -> Any:
     return jax.tree.map(lambda x: TWO_AXES if jnp.ndim(x) == 2 else None, tree)
 
 
-def is_matrix(specs: Sequence[Any], tree: Any) -> list[bool | None]:
-    """For each leaf whether it has dimension numbers; None where there is no parameter."""
+def groups(specs: Sequence[Any], tree: Any) -> core.Groups:
+    """The leaves with dimension numbers, group True, and the others, group False."""
     leaves = jax.tree.leaves(tree, is_leaf=core.is_absent)
     pairs = zip(specs, leaves, strict=True)
-    return [None if core.is_absent(leaf) else spec is not None for spec, leaf in pairs]
+    owners = [None if core.is_absent(leaf) else spec is not None for spec, leaf in pairs]
+    return core.Groups.of_leaves(tree, owners)

@@ -146,8 +146,8 @@ class Muon(core.Rule):
 
     def init(self, params: Params) -> PartitionState:
         specs = self.specifications(params)
-        owners = _matrices.is_matrix(specs, params)
-        matrices, rest = (core.pick(owners, key, params, params) for key in (True, False))
+        groups = _matrices.groups(specs, params)
+        matrices, rest = (groups.pick(key, params) for key in (True, False))
         return _pack(self.on_matrices(specs).init(matrices), self.on_the_rest().init(rest))
 
     def update(
@@ -155,15 +155,13 @@ class Muon(core.Rule):
     ) -> tuple[Updates, PartitionState]:
         like = updates if params is None else params
         specs = self.specifications(like)
-        owners = _matrices.is_matrix(specs, like)
+        groups = _matrices.groups(specs, like)
         trees = [updates] if params is None else [updates, params]
-        ours, theirs = (
-            [core.pick(owners, key, like, tree) for tree in trees] for key in (True, False)
-        )
+        ours, theirs = ([groups.pick(key, tree) for tree in trees] for key in (True, False))
         muon, adam = _unpack(state)
         new, muon = self.on_matrices(specs).update(ours[0], muon, *ours[1:], **extra)
         rest, adam = self.on_the_rest().update(theirs[0], adam, *theirs[1:], **extra)
-        return core.put_together(owners, {True: new, False: rest}), _pack(muon, adam)
+        return groups.put_together({True: new, False: rest}), _pack(muon, adam)
 
     def specifications(self, tree: Any) -> list:
         """The dimension numbers of each parameter, None for those that AdamW steps."""

@@ -1,0 +1,153 @@
+"""What is done with an optimizer and its state: reading, resetting, placing it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax.tree_util import keystr
+from optax.transforms import PartitionState
+
+from gradlab.core._data import path_name
+from gradlab.core._edit import items
+from gradlab.core._names import unknown
+from gradlab.core._rule import Rule, Transform
+from gradlab.core._schedule import Schedule
+
+
+def current(opt: Transform, state: Any) -> dict[str, Any]:
+    """The hyperparameters at this step, with schedules evaluated.
+
+    Args:
+      opt: a transform.
+      state: its state; the next `update` will use the values returned.
+
+    Returns:
+      A dict from path to value. A schedule stands under the path of its field.
+
+    Example:
+      >>> import gradlab as gl
+      >>> opt = gl.sgd(gl.linear_schedule(1.0, 0.0, 10))
+      >>> float(gl.current(opt, opt.init({}))["learning_rate"])
+      1.0
+    """
+    return _current(opt.rule, state, "")
+
+
+def _current(rule: Rule, state: Any, prefix: str) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    counts = rule.schedule_counts(state)
+    for name in rule.hyper_names:
+        value = getattr(rule, name)
+        path = prefix + name
+        if isinstance(value, Schedule):
+            values[path] = value(counts[name])
+        elif isinstance(value, Transform):
+            values |= _current(value.rule, rule.inner_states(state)[name], f"{path}.")
+        elif _holds_transforms(value):
+            parts = rule.inner_states(state)[name]
+            for index, link in items(value):
+                values |= _current(link.rule, parts[index], f"{path}[{index!r}].")
+        else:
+            values |= {path + key: leaf for key, leaf in _leaves(value)}
+    return values
+
+
+def _holds_transforms(value: Any) -> bool:
+    if not isinstance(value, tuple | dict):
+        return False
+    return any(isinstance(item, Transform) for _, item in items(value))
+
+
+def _leaves(value: Any) -> list[tuple[str, Any]]:
+    return [(keystr(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(value)]
+
+
+def reset(opt: Any, state: Any, params: Any, *, group: Any = None) -> Any:
+    """A state as before the first step: of the whole optimizer, or of one group.
+
+    Args:
+      opt: a transform.
+      state: its state.
+      params: the parameters now.
+      group: None, or a label of a `partition` in `opt` (of muon's groups `"muon"` and
+        `"adam"`, too). All other parts of the state stay as they are.
+
+    Returns:
+      The state.
+
+    Raises:
+      ValueError: no partition has this group; the message names those that there are.
+
+    Example:
+      >>> import gradlab as gl, jax.numpy as jnp
+      >>> opt = gl.partition({"a": gl.sgd(0.1, 0.9), "b": gl.adam(0.1)}, {"w": "a", "b": "b"})
+      >>> params = {"w": jnp.ones(2), "b": jnp.ones(2)}
+      >>> _, state = opt.update(params, opt.init(params), params)
+      >>> state = gl.reset(opt, state, params, group="a")
+      >>> [gl.tree.get(state, name).tolist() for name in ("trace", "count")]
+      [{'b': MaskedNode(), 'w': [0.0, 0.0]}, 1]
+    """
+    fresh = opt.init(params)
+    if group is None:
+        return fresh
+    known: list[Any] = []
+
+    def is_partition(x: Any) -> bool:
+        return isinstance(x, PartitionState)
+
+    def part(old: Any, new: Any) -> Any:
+        if not is_partition(old):
+            return old
+        known.extend(old.inner_states)
+        return PartitionState(
+            {
+                label: new.inner_states[label] if label == group else walk(inner, label, new)
+                for label, inner in old.inner_states.items()
+            }
+        )
+
+    def walk(inner: Any, label: Any, new: PartitionState) -> Any:
+        return jax.tree.map(part, inner, new.inner_states[label], is_leaf=is_partition)
+
+    state = jax.tree.map(part, state, fresh, is_leaf=is_partition)
+    if group not in known:
+        raise ValueError(f"reset: {unknown('group', str(group), map(str, known))}")
+    return state
+
+
+def state_sharding(opt: Transform, params: Any) -> Any:
+    """Shardings for the state: each average like its parameter, all else replicated.
+
+    For `jax.jit(opt.init, out_shardings=gradlab.state_sharding(opt, params))`, where jit
+    would otherwise replicate the state.
+
+    Args:
+      opt: a transform.
+      params: arrays, or `jax.ShapeDtypeStruct`s with a sharding.
+
+    Returns:
+      A tree like the state, with a sharding at each leaf.
+    """
+    placed = {
+        (path_name(path), np.shape(p)): p.sharding
+        for path, p in jax.tree_util.tree_leaves_with_path(params)
+    }
+    first = next(iter(placed.values()), None)
+    state = jax.eval_shape(opt.init, params)
+
+    def leaf(path: Any, x: Any) -> Any:
+        for start in range(len(path) + 1):
+            found = placed.get((path_name(path[start:]), x.shape))
+            if found is not None:
+                return found
+        return _replicated(first)
+
+    return jax.tree_util.tree_map_with_path(leaf, state)
+
+
+def _replicated(sharding: Any) -> Any:
+    if isinstance(sharding, jax.sharding.NamedSharding):
+        return jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec())
+    return sharding
