@@ -37,6 +37,7 @@ from gradlab.core import chain as chain
 from gradlab.core import check as check
 from gradlab.core import concrete as concrete
 from gradlab.core import current as current
+from gradlab.core import eval_params as eval_params
 from gradlab.core import global_norm as global_norm
 from gradlab.core import hyperparameters as hyperparameters
 from gradlab.core import named_chain as named_chain

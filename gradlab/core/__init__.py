@@ -69,6 +69,7 @@ from gradlab.core._schedule import Schedule as Schedule
 from gradlab.core._schedule import adopt_schedule as adopt_schedule
 from gradlab.core._schedule import at as at
 from gradlab.core._state import current as current
+from gradlab.core._state import eval_params as eval_params
 from gradlab.core._state import reset as reset
 from gradlab.core._state import state_sharding as state_sharding
 from gradlab.core._tree import flatten_like as flatten_like
@@ -82,3 +83,4 @@ from gradlab.core._types import Params as Params
 from gradlab.core._types import Scalar as Scalar
 from gradlab.core._types import ScalarOrSchedule as ScalarOrSchedule
 from gradlab.core._types import Updates as Updates
+from gradlab.core._wrapper import Wrapper as Wrapper

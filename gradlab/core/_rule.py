@@ -68,6 +68,16 @@ class Rule(Data):
         del state
         return {}
 
+    def eval_params(self, state: Any, params: Params) -> Params:
+        """The parameters to evaluate with; those that inner transforms say, one by one."""
+        for name, parts in self.inner_states(state).items():
+            value = getattr(self, name)
+            if isinstance(value, Transform):
+                value, parts = (value,), (parts,)
+            for index, opt in value.items() if isinstance(value, dict) else enumerate(value):
+                params = opt.rule.eval_params(parts[index], params)
+        return params
+
     def in_order(self, state: Any, updates: Updates, params: Params | None) -> Any:
         """The new state, to be written after the parameters where `written_last` says so."""
         del updates, params

@@ -64,6 +64,31 @@ def _leaves(value: Any) -> list[tuple[str, Any]]:
     return [(keystr(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(value)]
 
 
+def eval_params(opt: Any, state: Any, params: Any) -> Any:
+    """The parameters to evaluate with.
+
+    Averages, lookahead and schedule-free methods keep several iterates: one is trained,
+    another is better. For everything else these are the parameters themselves.
+
+    Args:
+      opt: a transform, however deep the method lies in it.
+      state: its state.
+      params: the parameters that are trained.
+
+    Returns:
+      A tree like the parameters that a model takes, in their dtypes.
+
+    Example:
+      >>> import gradlab as gl, jax.numpy as jnp
+      >>> opt = gl.chain(gl.clip_by_global_norm(9.0), gl.average_iterates(gl.sgd(1.0), 0.5))
+      >>> params = jnp.array(4.0)
+      >>> updates, state = opt.update(jnp.array(2.0), opt.init(params), params)
+      >>> float(gl.eval_params(opt, state, params + updates))
+      3.0
+    """
+    return opt.rule.eval_params(state, params)
+
+
 def reset(opt: Any, state: Any, params: Any, *, group: Any = None) -> Any:
     """A state as before the first step: of the whole optimizer, or of one group.
 

@@ -75,6 +75,16 @@ class Partition(core.Rule):
     def allows_unknown_extra(self) -> bool:
         return all(opt.rule.allows_unknown_extra() for opt in self.transforms.values())
 
+    def eval_params(self, state: Any, params: Params) -> Params:
+        groups = self.groups(params)
+        parts = state.inner_states
+        return groups.put_together(
+            {
+                label: opt.rule.eval_params(parts[label].inner_state, groups.pick(label, params))
+                for label, opt in self.transforms.items()
+            }
+        )
+
     def inner_states(self, state: Any) -> dict[str, Any]:
         parts = state.inner_states
         return {"transforms": {label: parts[label].inner_state for label in self.transforms}}
