@@ -25,9 +25,8 @@ class Traits:
         taken there; empty for a smooth method.
       complex: defined for complex parameters.
       stochastic: draws random numbers, from a key in its state.
-      gradient_evaluations: of the loss, for each step.
-      temporaries: one sentence on why a compiled step of an elementwise method stores arrays
-        as large as a parameter beside its arguments and results; empty where it stores none.
+    gradient_evaluations: float = 1
+    temporaries: str = ""
     """
 
     elementwise: bool = True
@@ -35,7 +34,7 @@ class Traits:
     kinks: str = ""
     complex: bool = True
     stochastic: bool = False
-    gradient_evaluations: int = 1
+    gradient_evaluations: float = 1
     temporaries: str = ""
 
 
