@@ -146,7 +146,7 @@ def step(subject: Subject, gradients: Any, state: Any, params: Any) -> Any:
 
 
 def train(opt: Any, params: Any, *, subject: Subject, steps: int = STEPS) -> tuple[Any, Any]:
-    """Trains on the canonical problem; returns the loss and the parameters at the end."""
+    """Trains on the canonical problem; returns the loss and the parameters to evaluate with."""
 
     def body(carry: Any, _: Any) -> tuple[Any, Any]:
         params, state = carry
@@ -155,7 +155,8 @@ def train(opt: Any, params: Any, *, subject: Subject, steps: int = STEPS) -> tup
         params = jax.tree.map(lambda p, u: p + subject.update_scale * u, params, updates)
         return (params, state), None
 
-    (params, _), _ = jax.lax.scan(body, (params, opt.init(params)), None, length=steps)
+    (params, state), _ = jax.lax.scan(body, (params, opt.init(params)), None, length=steps)
+    params = core.eval_params(opt, state, params)
     return loss(params), params
 
 

@@ -16,7 +16,7 @@ def test_paper():
     )
 
 
-def run(opt, params, steps=30):
+def run(opt, params, steps=40):
     gradients = jnp.asarray(agreement.gradient_sequence(params.shape, steps), params.dtype)
     updates, states = agreement.open_loop(opt, gradients, params)
     return params + jnp.cumsum(updates, 0), states
