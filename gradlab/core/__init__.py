@@ -54,6 +54,7 @@ from gradlab.core._names import nearest as nearest
 from gradlab.core._names import unknown as unknown
 from gradlab.core._numerics import abs_sq as abs_sq
 from gradlab.core._numerics import absolute as absolute
+from gradlab.core._numerics import all_finite as all_finite
 from gradlab.core._numerics import divide as divide
 from gradlab.core._numerics import global_norm as global_norm
 from gradlab.core._numerics import inner_product as inner_product

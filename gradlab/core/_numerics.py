@@ -138,3 +138,11 @@ def inner_product(left: Any, right: Any) -> jax.Array:
         a, b = jnp.asarray(a, dtype), jnp.asarray(b, dtype)
         total = total + jnp.sum(jnp.real(jnp.conj(a) * b))
     return total
+
+
+def all_finite(tree: Any) -> jax.Array:
+    """Whether every number of a tree is finite; true for a tree without arrays."""
+    # A number less itself is zero unless it is not finite. A sum of squares is what the
+    # compiler reduces without storing anything on the way.
+    zeros = [jnp.sum(abs_sq(jnp.asarray(x) - x)) for x in jax.tree.leaves(tree)]
+    return jnp.isfinite(sum(zeros, jnp.zeros([])))
