@@ -128,7 +128,7 @@ class GroupCost:
     memory_source: str
     state_bytes_per_parameter: float
     parameters: int
-    gradient_evaluations_per_step: int
+    gradient_evaluations_per_step: float
 
 
 @dataclass(frozen=True)

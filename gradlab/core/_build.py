@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, overload
 
 import optax
 
+from gradlab.core._chain import adopt_transform
 from gradlab.core._data import Data
 from gradlab.core._fields import interval_of, is_static, number
 from gradlab.core._names import unknown
@@ -54,8 +55,8 @@ def coerce(owner: str, field: dataclasses.Field, value: Any) -> Any:
         if "None" not in annotation:
             raise TypeError(f"{owner}: {field.name}=None is not a real number")
         return None
-    if isinstance(value, optax.GradientTransformation):
-        return value
+    if isinstance(value, optax.GradientTransformation) or annotation == "Transform":
+        return adopt_transform(value, owner)
     if callable(value):
         if "Schedule" not in annotation:
             raise TypeError(f"{owner}: {field.name} takes a number, not a schedule: {value!r}")

@@ -25,7 +25,8 @@ class Traits:
         taken there; empty for a smooth method.
       complex: defined for complex parameters.
       stochastic: draws random numbers, from a key in its state.
-      gradient_evaluations: of the loss, for each step.
+      gradient_evaluations: of the loss, for each step; the average over a period, where a
+        step now and then takes more of them.
     """
 
     elementwise: bool = True
@@ -33,7 +34,7 @@ class Traits:
     kinks: str = ""
     complex: bool = True
     stochastic: bool = False
-    gradient_evaluations: int = 1
+    gradient_evaluations: float = 1
 
 
 @dataclasses.dataclass(frozen=True)

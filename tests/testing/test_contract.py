@@ -116,6 +116,7 @@ def test_a_denial_has_to_be_necessary():
         ("complex numbers", core.Traits(complex=False), "complex parameters do not raise"),
         ("stochastic", core.Traits(stochastic=True), "holds no raw uint32 key"),
         ("gradient evaluations", core.Traits(gradient_evaluations=2), "takes 1 gradient"),
+        ("gradient evaluations", core.Traits(gradient_evaluations=1.5), "takes 1 gradient"),
     ):
         with pytest.raises(testing.ContractError, match=words):
             testing.check_transformation(core.build(Toy), traits=traits, promises=[promise])
