@@ -1,3 +1,15 @@
 """Optimizer → optimizer: what changes where or when an inner optimizer steps."""
 
+from gradlab.wrappers._ahead import undisplaced_params as undisplaced_params
+from gradlab.wrappers._asam import asam as asam
+from gradlab.wrappers._dnsam import dnsam as dnsam
+from gradlab.wrappers._friendly_sam import friendly_sam as friendly_sam
+from gradlab.wrappers._gcsam import gcsam as gcsam
+from gradlab.wrappers._gradient_norm_penalty import gradient_norm_penalty as gradient_norm_penalty
+from gradlab.wrappers._gsam import gsam as gsam
+from gradlab.wrappers._looksam import looksam as looksam
+from gradlab.wrappers._msam import msam as msam
 from gradlab.wrappers._sam import sam as sam
+from gradlab.wrappers._usam import usam as usam
+from gradlab.wrappers._wsam import wsam as wsam
+from gradlab.wrappers._xgrad import xgrad as xgrad
