@@ -148,6 +148,8 @@ def print_entry(entry: catalog.Entry) -> None:
     console.print()
     console.print(table)
     console.print(f"\nstate: {facts['state_bytes_per_parameter']:.3g} bytes per float32 parameter")
+    evaluations = entry.traits.gradient_evaluations
+    console.print(f"gradients: {evaluations:g} a step")
     console.print(f"needs: {', '.join(entry.needs) or 'nothing but gradients'}")
     traits = (f"{key}={value}" for key, value in facts["traits"].items() if value != "")
     console.print("traits: " + ", ".join(traits), markup=False)

@@ -25,8 +25,10 @@ class Traits:
         taken there; empty for a smooth method.
       complex: defined for complex parameters.
       stochastic: draws random numbers, from a key in its state.
-    gradient_evaluations: float = 1
-    temporaries: str = ""
+      gradient_evaluations: of the loss, for each step; the average over a period, where a
+        step now and then takes more of them.
+      temporaries: one sentence on why a compiled step of an elementwise method stores arrays
+        as large as a parameter beside its arguments and results; empty where it stores none.
     """
 
     elementwise: bool = True

@@ -2,6 +2,17 @@
 
 from gradlab.wrappers._accumulate_gradients import accumulate_gradients as accumulate_gradients
 from gradlab.wrappers._apply_if_finite import apply_if_finite as apply_if_finite
+from gradlab.wrappers._asam import asam as asam
 from gradlab.wrappers._average_iterates import average_iterates as average_iterates
+from gradlab.wrappers._dnsam import dnsam as dnsam
+from gradlab.wrappers._friendly_sam import friendly_sam as friendly_sam
+from gradlab.wrappers._gcsam import gcsam as gcsam
+from gradlab.wrappers._gradient_norm_penalty import gradient_norm_penalty as gradient_norm_penalty
+from gradlab.wrappers._gsam import gsam as gsam
+from gradlab.wrappers._looksam import looksam as looksam
+from gradlab.wrappers._msam import msam as msam
 from gradlab.wrappers._partition import partition as partition
 from gradlab.wrappers._sam import sam as sam
+from gradlab.wrappers._usam import usam as usam
+from gradlab.wrappers._wsam import wsam as wsam
+from gradlab.wrappers._xgrad import xgrad as xgrad

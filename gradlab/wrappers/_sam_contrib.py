@@ -13,7 +13,8 @@ from optax.contrib import NormalizeState, SAMState
 
 from gradlab import core
 from gradlab.core import Params, Transform, Updates, hyper, static
-from gradlab.wrappers import _ascent
+from gradlab.wrappers._displaced import moved
+from gradlab.wrappers._turns import copies, over_several_calls
 
 
 class Normalize(core.Rule):
@@ -66,7 +67,7 @@ class ContribSam(core.Rule):
             steps_since_sync=core.step_count(),
             opt_state=self.optimizer.rule.init(params),
             adv_state=self.adv_optimizer.rule.init(params),
-            cache=None if self.opaque_mode else _ascent.copies(params),
+            cache=None if self.opaque_mode else copies(params),
         )
 
     def update(
@@ -82,21 +83,19 @@ class ContribSam(core.Rule):
     ) -> tuple[Updates, SAMState]:
         adv_state = state.adv_state
 
-        def ascend(gradients: Updates, place: Params, index: int) -> Updates:
-            nonlocal adv_state
-            del index
-            moves, adv_state = self.ascent(gradients, adv_state, place)
-            return moves
-
         indexed = _takes_index(grad_fn)
 
-        def gradient(place: Params, index: int = 0) -> Updates:
+        def gradient(place: Params, index: int) -> Updates:
             gradients = grad_fn(place, index) if indexed else grad_fn(place)
             if self.batch_axis_name is None:
                 return gradients
             return lax.pmean(gradients, axis_name=self.batch_axis_name)
 
-        uphill = _ascent.within_one_call(updates, params, ascend, gradient, self.sync_period - 1)
+        uphill, place = updates, params
+        for index in range(self.sync_period - 1):
+            moves, adv_state = self.ascent(uphill, adv_state, place)
+            place = moved(place, moves)
+            uphill = gradient(place, index)
         if self.reset_state:
             adv_state = self.adv_optimizer.rule.init(params)
         updates, opt_state = self.optimizer.rule.update(uphill, state.opt_state, params, **extra)
@@ -121,7 +120,7 @@ class ContribSam(core.Rule):
             return steps, (opt_state, reset)
 
         count = state.steps_since_sync
-        updates, (opt_state, adv_state), cache = _ascent.over_several_calls(
+        updates, (opt_state, adv_state), cache = over_several_calls(
             self, count, self.sync_period, ascend, descend, params, state.cache
         )
         return updates, SAMState((count + 1) % self.sync_period, opt_state, adv_state, cache)
