@@ -64,6 +64,7 @@ from gradlab.core._rule import Transform as Transform
 from gradlab.core._schedule import Schedule as Schedule
 from gradlab.core._schedule import adopt_schedule as adopt_schedule
 from gradlab.core._schedule import at as at
+from gradlab.core._tree import compute_dtype as compute_dtype
 from gradlab.core._tree import flatten_like as flatten_like
 from gradlab.core._tree import init_moments as init_moments
 from gradlab.core._tree import is_none as is_none
@@ -75,3 +76,4 @@ from gradlab.core._types import Params as Params
 from gradlab.core._types import Scalar as Scalar
 from gradlab.core._types import ScalarOrSchedule as ScalarOrSchedule
 from gradlab.core._types import Updates as Updates
+from gradlab.core._wrapper import Wrapper as Wrapper

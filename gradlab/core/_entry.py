@@ -26,6 +26,8 @@ class Traits:
       complex: defined for complex parameters.
       stochastic: draws random numbers, from a key in its state.
       gradient_evaluations: of the loss, for each step.
+      narrow_state: one sentence on which arrays of the state have fewer than 32 bits beside
+        narrow parameters, without being asked for; empty where none has.
     """
 
     elementwise: bool = True
@@ -34,6 +36,7 @@ class Traits:
     complex: bool = True
     stochastic: bool = False
     gradient_evaluations: int = 1
+    narrow_state: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

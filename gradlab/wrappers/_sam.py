@@ -41,10 +41,9 @@ def _shapes(tree: Any) -> Any:
     return core.freeze(jax.tree.map(leaf, core.thaw(tree)))
 
 
-class Sam(core.Rule):
+class Sam(core.Wrapper):
     """Descends with the gradient at the worst place nearby."""
 
-    inner: Transform = hyper()
     rho: ScalarOrSchedule = hyper("[0, inf)")
     sync_period: int | None = static(convert=_period)
     has_aux: bool = static(convert=core.flag)
@@ -129,16 +128,7 @@ class Sam(core.Rule):
 
     def required(self) -> tuple[str, ...]:
         own = ("grad_fn",) if self.sync_period is None else ()
-        return tuple(dict.fromkeys(own + self.inner.rule.required()))
-
-    def declared(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(self.required() + self.inner.rule.declared()))
-
-    def allows_unknown_extra(self) -> bool:
-        return self.inner.rule.allows_unknown_extra()
-
-    def inner_states(self, state: Any) -> dict[str, Any]:
-        return {"inner": state.inner_state}
+        return tuple(dict.fromkeys(own + super().required()))
 
     def schedule_counts(self, state: Any) -> dict[str, Any]:
         return {"rho": state.count // (self.sync_period or 1)}
