@@ -75,6 +75,7 @@ from gradlab.core._state import current as current
 from gradlab.core._state import eval_params as eval_params
 from gradlab.core._state import reset as reset
 from gradlab.core._state import state_sharding as state_sharding
+from gradlab.core._tree import compute_dtype as compute_dtype
 from gradlab.core._tree import flatten_like as flatten_like
 from gradlab.core._tree import init_moments as init_moments
 from gradlab.core._tree import is_none as is_none

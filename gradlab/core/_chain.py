@@ -53,6 +53,10 @@ class Chain(Rule):
     def allows_unknown_extra(self) -> bool:
         return not self.strict and all(link.rule.allows_unknown_extra() for link in self.links)
 
+    def shows_wide_updates(self) -> bool:
+        # What comes after a link that chose where parameters land would move them again.
+        return bool(self.links) and self.links[-1].rule.shows_wide_updates()
+
     def __repr__(self) -> str:
         parts = [repr(link) for link in self.links]
         return f"chain({', '.join(parts + ['strict=True'] * self.strict)})"

@@ -29,6 +29,8 @@ class Traits:
         step now and then takes more of them.
       temporaries: one sentence on why a compiled step of an elementwise method stores arrays
         as large as a parameter beside its arguments and results; empty where it stores none.
+      narrow_state: one sentence on which arrays of the state have fewer than 32 bits beside
+        narrow parameters, without being asked for; empty where none has.
     """
 
     elementwise: bool = True
@@ -38,6 +40,7 @@ class Traits:
     stochastic: bool = False
     gradient_evaluations: float = 1
     temporaries: str = ""
+    narrow_state: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

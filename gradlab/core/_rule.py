@@ -23,17 +23,22 @@ class Rule(Data):
     A subclass lists its fields with `hyper(...)` and `static(...)` and defines the pure
     methods `init(params)` and `update(updates, state, params, **extra)`. Inside `update`
     it may return updates in whatever dtype it computed in: the transform that presents
-    the rule casts them to the dtype of the parameters.
+    the rule casts them to the dtype of the parameters, or to float32 if that is wider and
+    the rule has `wide_updates`.
 
     Attributes:
       needs: extra arguments without which `update` cannot work.
       written_last: fields of a direction's state whose old value the update of the
         parameters reads. An optimizer writes them after the parameters where that saves a
         copy; see `written_after`.
+      wide_updates: whether updates have float32 or wider for narrower parameters, too. The
+        sum of parameter and update, rounded, is then any value that the rule chose; an
+        update in the parameter's dtype could not carry most of them.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
     written_last: ClassVar[tuple[str, ...]] = ()
+    wide_updates: ClassVar[bool] = False
 
     def init(self, params: Params) -> Any:
         """The state before the first step, for parameters of these shapes and dtypes."""
@@ -57,6 +62,10 @@ class Rule(Data):
     def allows_unknown_extra(self) -> bool:
         """Whether extra arguments that nobody declared pass through."""
         return True
+
+    def shows_wide_updates(self) -> bool:
+        """Whether updates are shown in float32 where the parameters are narrower."""
+        return self.wide_updates
 
     def schedule_counts(self, state: Any) -> dict[str, Any]:
         """For each hyperparameter that may be a schedule, the step count in the state."""
@@ -94,7 +103,8 @@ class Rule(Data):
     ) -> tuple[Updates, Any]:
         check_extra(self, extra)
         new_updates, new_state = self.update(updates, state, params, **extra)
-        new_updates = _tree.cast_like(new_updates, updates if params is None else params)
+        like = updates if params is None else params
+        new_updates = _tree.cast_like(new_updates, like, wide=self.shows_wide_updates())
         return new_updates, self.in_order(new_state, new_updates, params)
 
     def present(self) -> Transform:

@@ -88,13 +88,16 @@ def init_moments(
     return state_type(*map(field, state_type._fields))
 
 
-def cast_like(tree: Any, like: Any) -> Any:
-    """Every array of `tree` in the dtype of the array at the same place in `like`."""
+def cast_like(tree: Any, like: Any, wide: bool = False) -> Any:
+    """Every array of `tree` in the dtype of the array at the same place in `like`.
+
+    With `wide` in float32 at least.
+    """
     leaves, treedef = jax.tree.flatten(tree, is_leaf=is_none)
     targets = flatten_like(treedef, like, "updates", "params")
     return treedef.unflatten(
         [
-            x if x is None else _cast(x, jnp.result_type(t))
+            x if x is None else _cast(x, compute_dtype(t) if wide else jnp.result_type(t))
             for x, t in zip(leaves, targets, strict=True)
         ]
     )

@@ -38,6 +38,9 @@ class Wrapper(Rule):
     def allows_unknown_extra(self) -> bool:
         return self.inner.rule.allows_unknown_extra()
 
+    def shows_wide_updates(self) -> bool:
+        return self.wide_updates or self.inner.rule.shows_wide_updates()
+
     def inner_states(self, state: Any) -> dict[str, Any]:
         return {"inner": state.inner_state}
 

@@ -41,6 +41,7 @@ def _shapes(tree: Any) -> Any:
 def check_dtypes(subject: Subject) -> str:
     """State keeps its dtypes and updates have the parameters', for every mixture."""
     kinds = {"floats": subject.opt, "float32 arrays": core.as_arrays(subject.opt)}
+    narrow_seen = False
     for (kind, opt), low, high in itertools.product(kinds.items(), DTYPES, DTYPES):
         params = problem_params(high)
         gradients = jax.tree.map(partial(_astype, dtype=low), subject.like_gradients(params))
@@ -55,13 +56,25 @@ def check_dtypes(subject: Subject) -> str:
             _shapes(state) == _shapes(new_state), f"the state changes shape or dtype with {where}"
         )
         require(
-            _shapes(updates) == _shapes(params), f"updates are not shaped like params with {where}"
+            _shapes(updates) == _expected(subject, params),
+            f"updates are not shaped like params with {where}",
         )
         for x in jax.tree.leaves(state):
             narrow = jnp.issubdtype(x.dtype, jnp.floating) and jnp.finfo(x.dtype).bits < 32
-            require(not narrow, f"an average is kept in {x.dtype} with {where}")
+            narrow_seen |= narrow
+            allowed = subject.traits.narrow_state and high != jnp.float32
+            require(allowed or not narrow, f"an average is kept in {x.dtype} with {where}")
+    require(narrow_seen or not subject.traits.narrow_state, "it claims narrow state but has none")
     _check_vmapped_dtypes(subject)
     return "nine pairs"
+
+
+def _expected(subject: Subject, params: Any) -> Any:
+    """Shapes and dtypes of updates: the parameters', or wider where the rule says so."""
+    wide = subject.opt.rule.shows_wide_updates()
+    return jax.tree.map(
+        lambda p: (jnp.shape(p), core.compute_dtype(p) if wide else jnp.result_type(p)), params
+    )
 
 
 def _check_vmapped_dtypes(subject: Subject) -> None:
@@ -141,7 +154,8 @@ def check_trees(subject: Subject) -> str:
     state = subject.opt.init(params)
     run = jax.jit(lambda g, s, p: _update(subject, subject.opt, g, s, p))
     updates, new_state = run(gradients, state, params)
-    require(_shapes(updates) == _shapes(params), "on an odd tree, updates are not like params")
+    expected = _expected(subject, params)
+    require(_shapes(updates) == expected, "on an odd tree, updates are not like params")
     require(_shapes(state) == _shapes(new_state), "on an odd tree, the state changes")
     finite = [bool(jnp.all(jnp.isfinite(x))) for x in jax.tree.leaves((updates, new_state))]
     require(all(finite), "on an odd tree with float16 zeros, an update or state is not finite")

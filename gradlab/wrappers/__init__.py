@@ -9,10 +9,14 @@ from gradlab.wrappers._friendly_sam import friendly_sam as friendly_sam
 from gradlab.wrappers._gcsam import gcsam as gcsam
 from gradlab.wrappers._gradient_norm_penalty import gradient_norm_penalty as gradient_norm_penalty
 from gradlab.wrappers._gsam import gsam as gsam
+from gradlab.wrappers._kahan_summation import kahan_summation as kahan_summation
 from gradlab.wrappers._looksam import looksam as looksam
+from gradlab.wrappers._master_weights import master_weights as master_weights
 from gradlab.wrappers._msam import msam as msam
 from gradlab.wrappers._partition import partition as partition
 from gradlab.wrappers._sam import sam as sam
+from gradlab.wrappers._stochastic_rounding import stochastic_rounding as stochastic_rounding
 from gradlab.wrappers._usam import usam as usam
+from gradlab.wrappers._weight_splitting import weight_splitting as weight_splitting
 from gradlab.wrappers._wsam import wsam as wsam
 from gradlab.wrappers._xgrad import xgrad as xgrad
