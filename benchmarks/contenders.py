@@ -84,8 +84,8 @@ def program(opt: optax.GradientTransformation, shapes: Any) -> Program:
 def jax_steps(
     opt: optax.GradientTransformation, compiled: Program, params: list, gradients: list
 ) -> Callable[[], None]:
-    """One step after the other, each waited for; parameters and state are this function's own."""
-    params = [jnp.array(x) for x in params]
+    """One step after the other, each waited for; all arrays are this function's own."""
+    params, gradients = ([jnp.array(x) for x in arrays] for arrays in (params, gradients))
     carry: list[Any] = [params, opt.init(params)]
 
     def once() -> None:

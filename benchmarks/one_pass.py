@@ -94,6 +94,7 @@ def _blocks(arrays: Arrays, g: jax.Array, count: jax.Array) -> Arrays:
 def _ready(function: Callable[..., Any], params: list, gradients: list) -> Callable[[], None]:
     """The variant as a call that makes one step and waits for it."""
     start = [(jnp.array(p), jnp.zeros_like(p), jnp.zeros_like(p)) for p in params]
+    gradients = [jnp.array(g) for g in gradients]
     count = jnp.float32(10)
     program = jax.jit(function, donate_argnums=0).lower(start, gradients, count).compile()
     carry: list[Any] = [start]

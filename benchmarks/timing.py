@@ -42,6 +42,9 @@ def in_turns(
 ) -> dict[str, np.ndarray]:
     """Durations of several calls made one after the other, over and over.
 
+    Each round begins with another call, so that nobody always runs after the same neighbour:
+    what a call leaves in the cache is worth something to the next.
+
     Args:
       calls: functions that return when their result is there.
       repetitions: rounds that count.
@@ -53,8 +56,12 @@ def in_turns(
     for _ in range(warm_up):
         for call in calls.values():
             call()
-    rounds = [[seconds(call) for call in calls.values()] for _ in range(repetitions)]
-    return dict(zip(calls, np.asarray(rounds).T, strict=True))
+    names, took = list(calls), {name: [] for name in calls}
+    for index in range(repetitions):
+        first = index % len(names)
+        for name in names[first:] + names[:first]:
+            took[name].append(seconds(calls[name]))
+    return {name: np.asarray(durations) for name, durations in took.items()}
 
 
 def ratio(ours: np.ndarray, theirs: np.ndarray) -> Spread:

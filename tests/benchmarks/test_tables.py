@@ -105,7 +105,7 @@ def test_a_ratio_is_taken_round_by_round():
 def test_calls_take_turns():
     seen = []
     took = in_turns({"a": lambda: seen.append("a"), "b": lambda: seen.append("b")}, 2, warm_up=1)
-    assert "".join(seen) == "ababab"
+    assert "".join(seen) == "ab" + "ab" + "ba"
     assert [len(x) for x in took.values()] == [2, 2]
 
 
