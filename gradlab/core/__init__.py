@@ -50,8 +50,10 @@ from gradlab.core._moments import look_ahead as look_ahead
 from gradlab.core._names import nearest as nearest
 from gradlab.core._names import unknown as unknown
 from gradlab.core._numerics import abs_sq as abs_sq
+from gradlab.core._numerics import absolute as absolute
 from gradlab.core._numerics import divide as divide
 from gradlab.core._numerics import global_norm as global_norm
+from gradlab.core._numerics import inner_product as inner_product
 from gradlab.core._numerics import norm as norm
 from gradlab.core._numerics import reciprocal_sqrt as reciprocal_sqrt
 from gradlab.core._numerics import sqrt as sqrt

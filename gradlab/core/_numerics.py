@@ -68,6 +68,23 @@ def abs_sq(x: jax.Array) -> jax.Array:
     return lax.square(x)
 
 
+def absolute(x: jax.Array) -> jax.Array:
+    """The absolute value, with derivative zero at zero; JAX's own is one there."""
+    complex_input = jnp.issubdtype(x.dtype, jnp.complexfloating)
+    return jnp.abs(x) if complex_input else _absolute(x)
+
+
+@jax.custom_jvp
+def _absolute(x: jax.Array) -> jax.Array:
+    return lax.abs(x)
+
+
+@_absolute.defjvp
+def _absolute_jvp(primals: tuple, tangents: tuple) -> tuple:
+    (x,), (dx,) = primals, tangents
+    return _absolute(x), lax.sign(x) * dx
+
+
 def norm(x: jax.Array, axis: Any = None, keepdims: bool = False) -> jax.Array:
     """The Euclidean norm, with derivative zero at zero."""
     return sqrt(jnp.sum(abs_sq(x), axis=axis, keepdims=keepdims))
@@ -84,3 +101,14 @@ def global_norm(updates: Any) -> jax.Array:
     for square in squares[1:]:
         total = total + square
     return sqrt(total)
+
+
+def inner_product(left: Any, right: Any) -> jax.Array:
+    """The real inner product of two trees of one structure, in float32 or wider."""
+    pairs = list(zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True))
+    total = jnp.zeros([], jnp.float32)
+    for a, b in pairs:
+        dtype = jnp.promote_types(jnp.float32, jnp.result_type(a, b))
+        a, b = jnp.asarray(a, dtype), jnp.asarray(b, dtype)
+        total = total + jnp.sum(jnp.real(jnp.conj(a) * b))
+    return total

@@ -15,10 +15,11 @@ SPECIAL = jnp.array([0.0, -0.0, 1e-45, 1e-38, 1e-20, 0.5, 1.0, 3e38, jnp.inf, jn
     [
         (core.sqrt, jnp.sqrt),
         (core.reciprocal_sqrt, lambda x: jax.lax.rsqrt(x)),
+        (core.absolute, jnp.abs),
         (lambda x: core.divide(x, x + 1), lambda x: x / (x + 1)),
         (lambda x: core.divide(jnp.ones_like(x), x), lambda x: 1 / x),
     ],
-    ids=["sqrt", "reciprocal_sqrt", "quotient", "reciprocal"],
+    ids=["sqrt", "reciprocal_sqrt", "absolute", "quotient", "reciprocal"],
 )
 def test_values_are_the_plain_formula_bit_for_bit_where_that_is_finite(ours, plain):
     a, b = np.asarray(ours(SPECIAL)), np.asarray(plain(SPECIAL))
@@ -87,3 +88,19 @@ def test_bias_correction_and_its_derivative_are_right_on_the_whole_range(b, t):
     assert abs(traced - exact) <= rounding
     derivative = jax.grad(lambda b: core.bias_correction(b, count))(b)
     np.testing.assert_allclose(derivative, -t * b ** (t - 1), rtol=1e-3, atol=1e-30)
+
+
+@pytest.mark.parametrize("zero", [0.0, 0.0j])
+def test_the_absolute_value_does_not_move_at_zero(zero):
+    assert jax.grad(core.absolute)(jnp.asarray(zero)) == 0
+    assert jax.grad(core.absolute)(jnp.float32(-2.0)) == -1
+
+
+def test_the_inner_product_is_that_of_all_arrays_and_real():
+    left = {"a": jnp.array([1 + 2j, 0.5]), "b": jnp.array([3.0], jnp.bfloat16), "none": None}
+    right = {"a": jnp.array([2 - 1j, 4.0]), "b": jnp.array([2.0]), "none": None}
+    found = core.inner_product(left, right)
+    assert found.dtype == jnp.float32
+    np.testing.assert_allclose(found, 0 + 2 + 6)
+    np.testing.assert_allclose(core.inner_product(left, left), core.global_norm(left) ** 2)
+    assert core.inner_product({}, {}) == 0
