@@ -58,6 +58,17 @@ class Rule(Data):
         """Whether extra arguments that nobody declared pass through."""
         return True
 
+    def need_params(self, params: Params | None) -> None:
+        """Says how to call `update` where the parameters are missing.
+
+        Raises:
+          ValueError: `params` is None.
+        """
+        if params is None:
+            raise ValueError(
+                f"{self.owner()} needs the parameters: opt.update(grads, state, params)"
+            )
+
     def schedule_counts(self, state: Any) -> dict[str, Any]:
         """For each hyperparameter that may be a schedule, the step count in the state."""
         del state
