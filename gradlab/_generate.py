@@ -31,19 +31,32 @@ def exported_init(folder: Path) -> str:
     path = folder / "__init__.py"
     text = path.read_text(encoding="utf-8")
     package = ".".join(folder.relative_to(PACKAGE.parent).parts)
-    missing = [
-        f"from {package}.{module.stem} import {name} as {name}"
-        for module in sorted(folder.glob("_*.py"))
+    own = [
+        node
+        for node in ast.parse(text).body
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{package}.")
+    ]
+    exports = {(node.module or "", alias.name) for node in own for alias in node.names}
+    exports |= {
+        (f"{package}.{module.stem}", name)
+        for module in folder.glob("_*.py")
         if _has_entry(module)
         for name in _public_functions(module)
-        if f" as {name}\n" not in text
-    ]
-    if not missing:
-        return text
-    lines = text.splitlines()
-    own = [line for line in lines if line.startswith(f"from {package}.")]
-    rest = [line for line in lines if line not in own]
-    return "\n".join([*rest, *sorted(own + missing, key=str.lower)]) + "\n"
+    }
+    covered = {n for node in own for n in range(node.lineno, (node.end_lineno or 0) + 1)}
+    rest = [line for n, line in enumerate(text.splitlines(), 1) if n not in covered]
+    return "\n".join([*rest, *map(_export, sorted(exports, key=_by_module))]) + "\n"
+
+
+def _by_module(export: tuple[str, str]) -> tuple[str, bool, str]:
+    module, name = export
+    return module, not name[0].isupper(), name
+
+
+def _export(export: tuple[str, str]) -> str:
+    module, name = export
+    line = f"from {module} import {name} as {name}"
+    return line if len(line) <= 100 else f"from {module} import (\n    {name} as {name},\n)"
 
 
 def _public_functions(path: Path) -> list[str]:

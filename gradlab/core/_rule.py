@@ -67,6 +67,18 @@ class Rule(Data):
         """Whether updates are shown in float32 where the parameters are narrower."""
         return self.wide_updates
 
+    def needed(self, params: Params | None) -> Params:
+        """The parameters, without which the rule cannot step.
+
+        Raises:
+          ValueError: there are none.
+        """
+        if params is None:
+            raise ValueError(
+                f"{self.owner()}: update needs the parameters: opt.update(grads, state, params)"
+            )
+        return params
+
     def schedule_counts(self, state: Any) -> dict[str, Any]:
         """For each hyperparameter that may be a schedule, the step count in the state."""
         del state

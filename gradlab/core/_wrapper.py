@@ -17,18 +17,6 @@ class Wrapper(Rule):
 
     inner: Transform = hyper()
 
-    def needed(self, params: Params | None) -> Params:
-        """The parameters, without which the rule cannot step.
-
-        Raises:
-          ValueError: there are none.
-        """
-        if params is None:
-            raise ValueError(
-                f"{self.owner()}: update needs the parameters: opt.update(grads, state, params)"
-            )
-        return params
-
     def required(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(self.needs + self.inner.rule.required()))
 

@@ -5,6 +5,9 @@ from gradlab.linalg._newton_schulz import is_row as is_row
 from gradlab.linalg._newton_schulz import newton_schulz as newton_schulz
 from gradlab.linalg._qp import nonnegative_qp as nonnegative_qp
 from gradlab.linalg._qp import qp_residual as qp_residual
+from gradlab.linalg._ranking import largest as largest
+from gradlab.linalg._ranking import portion as portion
+from gradlab.linalg._ranking import upper_quantile as upper_quantile
 from gradlab.linalg._rounding import join as join
 from gradlab.linalg._rounding import round_stochastically as round_stochastically
 from gradlab.linalg._rounding import round_to_nearest as round_to_nearest

@@ -13,3 +13,15 @@ from gradlab.core import named_chain as named_chain
 from gradlab.transforms._adaptive_grad_clip import adaptive_grad_clip as adaptive_grad_clip
 from gradlab.transforms._add_noise import add_noise as add_noise
 from gradlab.transforms._clip_by_global_norm import clip_by_global_norm as clip_by_global_norm
+from gradlab.transforms._clip_largest_coordinates import (
+    clip_largest_coordinates as clip_largest_coordinates,
+)
+from gradlab.transforms._grokfast_ema import grokfast_ema as grokfast_ema
+from gradlab.transforms._grokfast_ma import grokfast_ma as grokfast_ma
+from gradlab.transforms._keep_largest_gradients import (
+    keep_largest_gradients as keep_largest_gradients,
+)
+from gradlab.transforms._orthogonal_to_params import orthogonal_to_params as orthogonal_to_params
+from gradlab.transforms._running_median_gradient import (
+    running_median_gradient as running_median_gradient,
+)

@@ -25,10 +25,7 @@ class AdaptiveGradClip(core.Rule):
     def update(
         self, updates: Updates, state: Any, params: Params | None = None, **extra: Any
     ) -> tuple[Updates, Any]:
-        if params is None:
-            raise ValueError(
-                "adaptive_grad_clip needs the parameters: opt.update(grads, state, params)"
-            )
+        params = self.needed(params)
 
         def leaf(h: Any, g: jax.Array, p: jax.Array) -> jax.Array:
             norm = unit_norm(g, self.axis)
