@@ -59,6 +59,8 @@ def compare(key: str, workload: Workload, pair: Pair, limits: Limits, effort: Ef
         **verdict(spread, pair.target.get(key)),
         "copy_share": ours.argument_and_result_bytes / np.median(took["gradlab"]) / limits.copy,
     }
+    if not row["met"]:
+        row["why"] = pair.why
     if "torch" in took:
         row["torch"] = {"step": dataclasses.asdict(Spread.of(took["torch"]))}
         row["ratio_torch"] = dataclasses.asdict(ratio(took["gradlab"], took["torch"]))

@@ -60,7 +60,9 @@ class Table:
         head = "| " + " | ".join(c.title for c in self.columns) + " |"
         line = "|" + "|".join(["---"] + ["---:"] * (len(self.columns) - 1)) + "|"
         body = ["| " + " | ".join(c.text(row) for c in self.columns) + " |" for row in self.rows]
-        return "\n".join([f"## {self.title}", "", self.notes, "", head, line, *body])
+        missed = [f"- *{row['method']}*: {row['why']}" for row in self.rows if row.get("why")]
+        why = ["", "Missed, and why:", "", *missed] if missed else []
+        return "\n".join([f"## {self.title}", "", self.notes, "", head, line, *body, *why])
 
     def data(self) -> Mapping[str, Any]:
         """What is stored."""

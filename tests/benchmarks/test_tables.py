@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import compare, pairs, report, tables
+from benchmarks import compare, pairs, report, table, tables
 from benchmarks.limits import Limits, measure
 from benchmarks.timing import Spread, in_turns, ratio
 from benchmarks.workloads import workloads
@@ -120,6 +120,12 @@ def test_calls_take_turns():
 )
 def test_a_target_is_met_by_the_median_and_a_tie_by_the_spread(spread, target, met):
     assert compare.verdict(spread, target) == {"target": target, "met": met}
+
+
+def test_what_was_missed_is_explained():
+    rows = [{"method": "a", "why": "It is slow."}, {"method": "b"}]
+    text = table.Table("Steps", "Notes.", (table.field("method", "method"),), rows).markdown()
+    assert text.endswith("Missed, and why:\n\n- *a*: It is slow.")
 
 
 def test_shapes_are_those_that_are_named():

@@ -75,7 +75,9 @@ def test_only_the_group_that_is_averaged_has_others():
     assert (found["a"], found["b"]) == (2.0, params["b"])
 
 
-@pytest.mark.parametrize("opt", [gl.adamw(0.1), gl.muon(0.1), optax.sgd(0.1)], ids=str)
+@pytest.mark.parametrize(
+    "opt", [gl.adamw(0.1), gl.muon(0.1), optax.sgd(0.1)], ids=["adamw", "muon", "optax"]
+)
 def test_for_everything_else_they_are_the_parameters(opt):
     opt = gl.chain(opt)
     params = {"w": jnp.ones((2, 2))}
