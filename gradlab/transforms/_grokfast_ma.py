@@ -98,4 +98,7 @@ ENTRY = core.Entry(
     paper=("M044",),
     example={"window": 5},
     search_space={"gain": (0.1, 5.0, "log")},
+    traits=core.Traits(
+        temporaries="The mean over the window is stored before it is chosen or left out.",
+    ),
 )

@@ -66,4 +66,8 @@ ENTRY = core.Entry(
     paper=("M102",),
     example={"inner": sgd(0.01, momentum=0.9)},
     search_space={"steps": (0.1, 3.0, "linear"), "learning_rate": (1e-3, 1.0, "log")},
+    traits=core.Traits(
+        temporaries="The inner update goes into the parameters and into the displacement, and "
+        "the old displacement is read by both.",
+    ),
 )

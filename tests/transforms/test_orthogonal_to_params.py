@@ -54,5 +54,5 @@ def test_complex_gradients_lose_the_part_that_scales_the_weights():
 
 
 def test_params_are_needed():
-    with pytest.raises(ValueError, match="orthogonal_to_params needs the parameters"):
+    with pytest.raises(ValueError, match="orthogonal_to_params: update needs the parameters"):
         gl.orthogonal_to_params().update(jnp.ones(2), gl.EmptyState())
