@@ -88,7 +88,7 @@ def grokfast_ma(
     Example:
       >>> import gradlab as gl
       >>> gl.grokfast_ma(window=10)
-      grokfast_ma(window=10, gain=5.0, warmup=True)
+      grokfast_ma(window=10, gain=5.0)
     """
 
 
