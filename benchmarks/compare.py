@@ -23,11 +23,12 @@ class Effort:
     """How often things are repeated.
 
     Attributes:
-      steps: rounds of steps that count.
+      steps: rounds of steps that count; of two or three sides each begins equally often if
+        it is a multiple of six.
       compilations: programs that are traced and compiled on each side.
     """
 
-    steps: int = 15
+    steps: int = 18
     compilations: int = 1
 
 

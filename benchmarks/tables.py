@@ -62,7 +62,7 @@ def steps(limits: Limits, tiny: bool, notify: Notify) -> list[Table]:
         rows = []
         for pair in pairs.STEPS:
             notify(f"{pair.method} on {workload.title}")
-            rows.append(compare(key, workload, pair, limits, Effort(steps=3 if tiny else 15)))
+            rows.append(compare(key, workload, pair, limits, Effort(steps=3 if tiny else 18)))
         title = f"One step: {workload.title}"
         found.append(Table(title, _STEP_NOTES, _STEP_COLUMNS, rows))
     return found
@@ -90,7 +90,7 @@ _COMPILE_COLUMNS = (
 def many(limits: Limits, tiny: bool, notify: Notify) -> list[Table]:
     """Many arrays: what tracing, compiling and stepping them costs."""
     sizes, rows = workloads(tiny), []
-    effort = Effort(steps=3 if tiny else 31, compilations=1 if tiny else 3)
+    effort = Effort(steps=3 if tiny else 30, compilations=1 if tiny else 3)
     chosen = [("many", pair) for pair in pairs.MANY] + [("small matrices", pairs.MUON)]
     for key, pair in chosen:
         notify(f"{pair.method} on {sizes[key].title}")
@@ -110,7 +110,7 @@ def matrices(limits: Limits, tiny: bool, notify: Notify) -> list[Table]:
     """Muon on matrices that fill the machine."""
     workload = workloads(tiny)["large matrices"]
     notify(f"muon on {workload.title}")
-    row = compare("large matrices", workload, pairs.MUON, limits, Effort(steps=3 if tiny else 9))
+    row = compare("large matrices", workload, pairs.MUON, limits, Effort(steps=3 if tiny else 12))
     work = newton_schulz_operations(workload)
     for name in ("gradlab", "optax", "torch"):
         if name in row:

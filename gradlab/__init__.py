@@ -40,6 +40,8 @@ from gradlab.core import current as current
 from gradlab.core import eval_params as eval_params
 from gradlab.core import global_norm as global_norm
 from gradlab.core import hyperparameters as hyperparameters
+from gradlab.core import measurements as measurements
+from gradlab.core import migrate_state as migrate_state
 from gradlab.core import named_chain as named_chain
 from gradlab.core import replace as replace
 from gradlab.core import reset as reset

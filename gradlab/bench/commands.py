@@ -113,8 +113,16 @@ def bench(
 def report(
     directory: Annotated[Path, typer.Argument(help="The directory of a study, finished or not.")],
     as_json: _Json = False,
+    markdown: Annotated[
+        Path | None, typer.Option(help="Write the steps to the target as Markdown, too.")
+    ] = None,
 ) -> None:
     """Write the report of a study once more, from what is stored."""
+    if markdown is not None:
+        from gradlab.bench import markdown as table
+        from gradlab.bench.store import load_results
+
+        table.write(load_results(directory), markdown)
     _conclude(directory, as_json)
 
 

@@ -19,16 +19,24 @@ def example(spec: OptimizerSpec) -> gl.Transform:
         spec: the entry.
 
     Returns:
-        The catalogue's example with the entry's fixed hyperparameters.
+        The catalogue's example with the entry's fixed hyperparameters, behind the transformations
+        that stand before it.
 
     Raises:
         StudyError: for a hyperparameter that the method does not have, or a value out of range.
     """
+    try:
+        links = [_value(link) for link in spec.before]
+    except (TypeError, ValueError, KeyError) as error:
+        raise StudyError(f"before: {error}") from None
+    if not all(isinstance(link, gl.Transform) for link in links):
+        raise StudyError("before: each table needs the name of a method of the catalogue")
     entry = catalog.get(spec.name)
     try:
-        return entry.make(**{name: _value(value) for name, value in spec.fixed.items()})
+        opt = entry.make(**{name: _value(value) for name, value in spec.fixed.items()})
     except (TypeError, ValueError) as error:
         raise StudyError(f"fixed: {error}") from None
+    return gl.chain(*links, opt) if links else opt
 
 
 def _value(value: Any) -> Any:

@@ -94,13 +94,17 @@ class OptimizerSpec(Part):
 
     `name` is its name in the catalogue and `label` the name in the results. `fixed` holds
     hyperparameters that differ from the catalogue's example, `learning_rate` the centre of the
-    sweep where it is not the centre of the catalogue's search space.
+    sweep where it is not the centre of the catalogue's search space. `before` lists what stands
+    before it in a chain: tables with a name of the catalogue and hyperparameters. `published`
+    says in words what others found, for the table that is committed beside the study.
     """
 
     name: str
     label: str = ""
+    before: tuple[dict[str, Any], ...] = ()
     fixed: dict[str, Any] = {}
     learning_rate: float | None = Field(default=None, gt=0)
+    published: str = ""
 
     @pydantic.model_validator(mode="before")
     @classmethod

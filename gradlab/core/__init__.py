@@ -44,6 +44,7 @@ from gradlab.core._groups import is_absent as is_absent
 from gradlab.core._groups import leaf_names as leaf_names
 from gradlab.core._keys import initial_key as initial_key
 from gradlab.core._keys import seed_or_words as seed_or_words
+from gradlab.core._migrate import migrate_state as migrate_state
 from gradlab.core._moments import accumulate as accumulate
 from gradlab.core._moments import average as average
 from gradlab.core._moments import bias_correction as bias_correction
@@ -73,6 +74,7 @@ from gradlab.core._schedule import adopt_schedule as adopt_schedule
 from gradlab.core._schedule import at as at
 from gradlab.core._state import current as current
 from gradlab.core._state import eval_params as eval_params
+from gradlab.core._state import measurements as measurements
 from gradlab.core._state import reset as reset
 from gradlab.core._state import state_sharding as state_sharding
 from gradlab.core._tree import compute_dtype as compute_dtype

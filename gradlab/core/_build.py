@@ -34,12 +34,16 @@ def build(data_type: type[Data], owner: str | None = None, **values: Any) -> Any
 
     Raises:
       TypeError: a value of the wrong kind.
-      ValueError: a number outside its range, with argument, value and bound.
+      ValueError: a number outside its range, with argument, value and bound; an inner
+        transform with which the whole would make no sense.
     """
     owner = owner or data_type.owner()
     fields = {f.name: f for f in dataclasses.fields(data_type)}
     coerced = {name: coerce(owner, fields[name], value) for name, value in values.items()}
-    return data_type(**coerced).present()
+    made = data_type(**coerced)
+    if isinstance(made, Rule):
+        made.check_composition()
+    return made.present()
 
 
 def coerce(owner: str, field: dataclasses.Field, value: Any) -> Any:

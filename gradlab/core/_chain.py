@@ -26,16 +26,30 @@ class Chain(Rule):
     def update(
         self, updates: Updates, state: Any, params: Params | None = None, **extra: Any
     ) -> tuple[Updates, Any]:
+        new_state = []
+        for link, link_state in self.pairs(state):
+            updates, link_state = link.rule.update(updates, link_state, params, **extra)
+            new_state.append(link_state)
+        return updates, tuple(new_state)
+
+    def clipped_update(
+        self, updates: Updates, state: Any, params: Params | None = None, **extra: Any
+    ) -> tuple[Updates, Any, Any]:
+        new_state, norm = [], None
+        for link, part in self.pairs(state):
+            updates, part, clipped = link.rule.clipped_update(updates, part, params, **extra)
+            new_state.append(part)
+            norm = norm if clipped is None else clipped
+        return updates, tuple(new_state), norm
+
+    def pairs(self, state: Any) -> list[tuple[Transform, Any]]:
+        """Each link with its part of the state."""
         if len(state) != len(self.links):
             raise ValueError(
                 f"chain: the state has {len(state)} parts for {len(self.links)} links; "
                 "was it made by another optimizer's init?"
             )
-        new_state = []
-        for link, link_state in zip(self.links, state, strict=True):
-            updates, link_state = link.rule.update(updates, link_state, params, **extra)
-            new_state.append(link_state)
-        return updates, tuple(new_state)
+        return list(zip(self.links, state, strict=True))
 
     def in_order(self, state: Any, updates: Updates, params: Params | None) -> Any:
         parts = zip(self.links, state, strict=True)
@@ -49,6 +63,17 @@ class Chain(Rule):
 
     def required(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(name for link in self.links for name in link.rule.required()))
+
+    def check_composition(self) -> None:
+        for link in self.links[:-1]:
+            if link.rule.settles_params():
+                raise ValueError(
+                    f"{self.owner()}: {link.rule.owner()}(…) relies on it that parameters land "
+                    "where its updates say; it has to be the last link"
+                )
+
+    def settles_params(self) -> bool:
+        return bool(self.links) and self.links[-1].rule.settles_params()
 
     def allows_unknown_extra(self) -> bool:
         return not self.strict and all(link.rule.allows_unknown_extra() for link in self.links)
@@ -73,19 +98,28 @@ class NamedChain(Chain):
     def update(
         self, updates: Updates, state: Any, params: Params | None = None, **extra: Any
     ) -> tuple[Updates, Any]:
+        updates, parts = super().update(updates, self.parts(state), params, **extra)
+        return updates, OrderedDict(zip(self.names, parts, strict=True))
+
+    def clipped_update(
+        self, updates: Updates, state: Any, params: Params | None = None, **extra: Any
+    ) -> tuple[Updates, Any, Any]:
+        updates, parts, norm = super().clipped_update(updates, self.parts(state), params, **extra)
+        return updates, OrderedDict(zip(self.names, parts, strict=True)), norm
+
+    def parts(self, state: Any) -> tuple:
+        """The parts of the state, in the order of the links."""
         missing = [name for name in self.names if name not in state]
         if missing:
             raise ValueError(f"named_chain: the state has no part {missing[0]!r}")
-        parts = tuple(state[name] for name in self.names)
-        updates, parts = super().update(updates, parts, params, **extra)
-        return updates, OrderedDict(zip(self.names, parts, strict=True))
+        return tuple(state[name] for name in self.names)
 
     def in_order(self, state: Any, updates: Updates, params: Params | None) -> Any:
-        parts = super().in_order(tuple(state[name] for name in self.names), updates, params)
+        parts = super().in_order(self.parts(state), updates, params)
         return dict(zip(self.names, parts, strict=True))
 
     def inner_states(self, state: Any) -> dict[str, Any]:
-        return {"links": tuple(state[name] for name in self.names)}
+        return {"links": self.parts(state)}
 
     def __repr__(self) -> str:
         pairs = zip(self.names, self.links, strict=True)
@@ -156,6 +190,7 @@ def chain(*links: optax.GradientTransformation, strict: bool = False) -> Transfo
 
     Raises:
       TypeError: a link is not a gradient transformation.
+      ValueError: a link that has to be the last one is not.
 
     Example:
       >>> import gradlab as gl
@@ -163,7 +198,9 @@ def chain(*links: optax.GradientTransformation, strict: bool = False) -> Transfo
       >>> gl.hyperparameters(opt)
       {'links[0].max_norm': 1.0, 'links[1].learning_rate': 0.1}
     """
-    return Transform(Chain(links=tuple(map(adopt_transform, links)), strict=flag(strict)))
+    rule = Chain(links=tuple(map(adopt_transform, links)), strict=flag(strict))
+    rule.check_composition()
+    return Transform(rule)
 
 
 def named_chain(*links: tuple[str, optax.GradientTransformation]) -> Transform:
@@ -176,11 +213,17 @@ def named_chain(*links: tuple[str, optax.GradientTransformation]) -> Transform:
       The composition.
 
     Raises:
-      ValueError: two links have the same name.
+      ValueError: two links have the same name, or one that has to be the last is not.
     """
     names = tuple(name for name, _ in links)
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"named_chain: the name {name!r} stands for two links")
     parts = tuple(adopt_transform(link, "named_chain") for _, link in links)
-    return Transform(NamedChain(links=parts, names=names))
+    rule = NamedChain(links=parts, names=names)
+    rule.check_composition()
+    return Transform(rule)
+
+
+Chain.public = staticmethod(chain)
+NamedChain.public = staticmethod(named_chain)

@@ -11,6 +11,7 @@ import optax
 from gradlab.core import _interop, _tree
 from gradlab.core._data import Data, flatten_with_keys, hash_by_value, same_value
 from gradlab.core._names import nearest
+from gradlab.core._numerics import global_norm
 from gradlab.core._types import Params, Updates
 
 RESERVED = ("value", "grad", "value_fn", "grad_fn", "key")
@@ -31,6 +32,9 @@ class Rule(Data):
       written_last: fields of a direction's state whose old value the update of the
         parameters reads. An optimizer writes them after the parameters where that saves a
         copy; see `written_after`.
+      clips: whether updates are gradients that were shortened.
+      settles: whether the rule relies on it that parameters land where its updates say, so
+        that nothing may change these on the way.
       wide_updates: whether updates have float32 or wider for narrower parameters, too. The
         sum of parameter and update, rounded, is then any value that the rule chose; an
         update in the parameter's dtype could not carry most of them.
@@ -39,6 +43,8 @@ class Rule(Data):
     needs: ClassVar[tuple[str, ...]] = ()
     written_last: ClassVar[tuple[str, ...]] = ()
     wide_updates: ClassVar[bool] = False
+    clips: ClassVar[bool] = False
+    settles: ClassVar[bool] = False
 
     def init(self, params: Params) -> Any:
         """The state before the first step, for parameters of these shapes and dtypes."""
@@ -51,6 +57,13 @@ class Rule(Data):
         """One step: gradients in, updates to be added to the parameters out."""
         raise NotImplementedError(f"{type(self).__name__} has to define update")
 
+    def clipped_update(
+        self, updates: Updates, state: Any, params: Params | None = None, **extra: Any
+    ) -> tuple[Updates, Any, Any]:
+        """`update`, and the norm of the gradient once clipped; None where nothing clips it."""
+        updates, state = self.update(updates, state, params, **extra)
+        return updates, state, global_norm(updates) if self.clips else None
+
     def required(self) -> tuple[str, ...]:
         """Names of the extra arguments without which `update` cannot work."""
         return self.needs
@@ -62,6 +75,17 @@ class Rule(Data):
     def allows_unknown_extra(self) -> bool:
         """Whether extra arguments that nobody declared pass through."""
         return True
+
+    def check_composition(self) -> None:
+        """Refuses inner transforms with which the whole would make no sense.
+
+        Raises:
+          ValueError: there is such a one; the message says what to write instead.
+        """
+
+    def settles_params(self) -> bool:
+        """Whether updates have to reach the parameters as they are."""
+        return self.settles
 
     def shows_wide_updates(self) -> bool:
         """Whether updates are shown in float32 where the parameters are narrower."""
@@ -89,15 +113,29 @@ class Rule(Data):
         del state
         return {}
 
-    def eval_params(self, state: Any, params: Params) -> Params:
-        """The parameters to evaluate with; those that inner transforms say, one by one."""
+    def inner_rules(self, state: Any) -> list[tuple[Rule, Any]]:
+        """The rule of each inner transform with its part of the state."""
+        found = []
         for name, parts in self.inner_states(state).items():
             value = getattr(self, name)
             if isinstance(value, Transform):
                 value, parts = (value,), (parts,)
-            for index, opt in value.items() if isinstance(value, dict) else enumerate(value):
-                params = opt.rule.eval_params(parts[index], params)
+            pairs = value.items() if isinstance(value, dict) else enumerate(value)
+            found += [(opt.rule, parts[index]) for index, opt in pairs]
+        return found
+
+    def eval_params(self, state: Any, params: Params) -> Params:
+        """The parameters to evaluate with; those that inner transforms say, one by one."""
+        for rule, part in self.inner_rules(state):
+            params = rule.eval_params(part, params)
         return params
+
+    def measurements(self, state: Any) -> dict[str, Any]:
+        """What the state says about the latest steps, by name; all that inner transforms say."""
+        found: dict[str, Any] = {}
+        for rule, part in self.inner_rules(state):
+            found |= rule.measurements(part)
+        return found
 
     def in_order(self, state: Any, updates: Updates, params: Params | None) -> Any:
         """The new state, to be written after the parameters where `written_last` says so."""

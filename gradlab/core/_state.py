@@ -89,6 +89,29 @@ def eval_params(opt: Any, state: Any, params: Any) -> Any:
     return opt.rule.eval_params(state, params)
 
 
+def measurements(opt: Any, state: Any) -> dict[str, Any]:
+    """What the optimizer's state says about the latest steps.
+
+    Args:
+      opt: a transform, however deep what measures lies in it: `watch` measures norms, the
+        update-to-parameter ratio and what is not finite; `apply_if_finite` counts steps that
+        it left out.
+      state: its state.
+
+    Returns:
+      A dict from name to scalar, or to a dict of scalars by group. It is empty where nothing
+      measures.
+
+    Example:
+      >>> import gradlab as gl
+      >>> opt = gl.apply_if_finite(gl.sgd(0.1), 3)
+      >>> _, state = opt.update(float("nan"), opt.init(1.0), 1.0)
+      >>> int(gl.measurements(opt, state)["skipped_steps"])
+      1
+    """
+    return opt.rule.measurements(state)
+
+
 def reset(opt: Any, state: Any, params: Any, *, group: Any = None) -> Any:
     """A state as before the first step: of the whole optimizer, or of one group.
 

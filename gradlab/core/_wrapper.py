@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from gradlab.core._fields import hyper
 from gradlab.core._rule import Rule, Transform
@@ -13,9 +13,26 @@ class Wrapper(Rule):
     """A rule around an inner transformation, which stays in reach.
 
     The state of a subclass is a named tuple with a field `inner_state`.
+
+    Attributes:
+      keeps_updates: whether the steps of the inner optimizer go out as they are, or not at
+        all.
     """
 
+    keeps_updates: ClassVar[bool] = True
+
     inner: Transform = hyper()
+
+    def check_composition(self) -> None:
+        if self.inner.rule.settles_params() and not self.keeps_updates:
+            inner, own = self.inner.rule.owner(), self.owner()
+            raise ValueError(
+                f"{own}: inner={inner}(…) relies on it that parameters land where its updates "
+                f"say, and {own} changes them; write {inner}({own}(…))"
+            )
+
+    def settles_params(self) -> bool:
+        return self.settles or self.inner.rule.settles_params()
 
     def required(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(self.needs + self.inner.rule.required()))

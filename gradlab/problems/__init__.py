@@ -2,7 +2,7 @@
 
 >>> from gradlab import problems
 >>> problems.names()
-('char_transformer', 'digits_logistic', 'digits_mlp')
+('char_transformer', 'digits_logistic', 'digits_mlp', 'modular_addition')
 >>> problems.rosenbrock().minimisers
 ((1.0, 1.0),)
 """
@@ -17,6 +17,7 @@ from gradlab.problems._landscapes import ill_conditioned as ill_conditioned
 from gradlab.problems._landscapes import landscape as landscape
 from gradlab.problems._landscapes import landscape_names as landscape_names
 from gradlab.problems._landscapes import rosenbrock as rosenbrock
+from gradlab.problems._modular_addition import modular_addition as modular_addition
 from gradlab.problems._problem import Problem as Problem
 from gradlab.problems._registry import get as get
 from gradlab.problems._registry import names as names

@@ -8,10 +8,12 @@ from gradlab.core import unknown
 from gradlab.problems._char_transformer import char_transformer
 from gradlab.problems._digits_logistic import digits_logistic
 from gradlab.problems._digits_mlp import digits_mlp
+from gradlab.problems._modular_addition import modular_addition
 from gradlab.problems._problem import Problem
 
 _MAKERS: dict[str, Callable[..., Problem]] = {
-    maker.__name__: maker for maker in (char_transformer, digits_logistic, digits_mlp)
+    maker.__name__: maker
+    for maker in (char_transformer, digits_logistic, digits_mlp, modular_addition)
 }
 
 

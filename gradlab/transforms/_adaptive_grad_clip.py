@@ -18,6 +18,8 @@ SHORTEST = 1e-6
 class AdaptiveGradClip(core.Rule):
     """Shortens gradients that are long against the weights of their unit."""
 
+    clips = True
+
     clipping: Scalar = hyper("[0, inf)")
     eps: Scalar = hyper("[0, inf)")
     axis: int | tuple[int, ...] | None = static()

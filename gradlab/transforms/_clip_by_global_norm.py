@@ -13,6 +13,8 @@ from gradlab.core import Params, Scalar, Updates, hyper
 class ClipByGlobalNorm(core.Rule):
     """Shortens a gradient that is longer than a bound."""
 
+    clips = True
+
     max_norm: Scalar = hyper("[0, inf]")
 
     def update(

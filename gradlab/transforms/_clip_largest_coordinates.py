@@ -15,6 +15,8 @@ from gradlab.linalg import upper_quantile
 class ClipLargestCoordinates(core.Rule):
     """Shortens the largest coordinates to the size where they begin."""
 
+    clips = True
+
     fraction: Scalar = hyper("[0, 1]")
     scope: str = static(convert=core.one_of("tree", "array"))
 

@@ -17,6 +17,7 @@ from gradlab.wrappers._partition import partition as partition
 from gradlab.wrappers._sam import sam as sam
 from gradlab.wrappers._stochastic_rounding import stochastic_rounding as stochastic_rounding
 from gradlab.wrappers._usam import usam as usam
+from gradlab.wrappers._watch import watch as watch
 from gradlab.wrappers._weight_splitting import weight_splitting as weight_splitting
 from gradlab.wrappers._wsam import wsam as wsam
 from gradlab.wrappers._xgrad import xgrad as xgrad

@@ -34,6 +34,15 @@ class AccumulateGradients(core.Wrapper):
     every: int = static(convert=core.count_at_least(1))
     accumulator_dtype: DType | None = static(convert=core.dtype_or_none)
 
+    def check_composition(self) -> None:
+        super().check_composition()
+        if self.every > 1 and "grad_fn" in self.inner.rule.required():
+            inner = self.inner.rule.owner()
+            raise ValueError(
+                f"accumulate_gradients: inner={inner}(…) takes gradients of its own, which would "
+                f"be those of the last call alone; write {inner}(accumulate_gradients(…))"
+            )
+
     def present(self) -> core.Transform:
         return self.inner if self.every == 1 else super().present()
 
@@ -95,7 +104,7 @@ def accumulate_gradients(
 
     Raises:
       TypeError: `inner` is no transformation, or `every` is no integer.
-      ValueError: `every` is less than 1.
+      ValueError: `every` is less than 1, or `inner` takes gradients of its own.
 
     References:
       Babuschkin et al., "The DeepMind JAX Ecosystem", 2020: `optax.MultiSteps` of optax 0.2.8.

@@ -41,6 +41,10 @@ class ApplyIfFinite(core.Wrapper):
         total = jnp.where(finite, total, optax.safe_increment(total))
         return steps, ApplyIfFiniteState(row, finite, total, inner_state)
 
+    def measurements(self, state: Any) -> dict[str, Any]:
+        counts = {"skipped_steps": state.total_notfinite}
+        return super().measurements(state) | counts
+
 
 @core.builds(ApplyIfFinite)
 def apply_if_finite(inner: optax.GradientTransformation, max_consecutive_errors: int):

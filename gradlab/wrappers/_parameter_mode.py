@@ -34,6 +34,14 @@ class ParameterMode(core.Wrapper):
     """
 
     wide_updates = True
+    settles = True
+
+    def check_composition(self) -> None:
+        if self.inner.rule.shows_wide_updates():
+            raise ValueError(
+                f"{self.owner()}: inner={self.inner.rule.owner()}(…) is, or has in it, a mode for "
+                "narrow parameters already; they have one mode"
+            )
 
     def memory(self, p: jax.Array) -> Any:
         """What is kept for a narrow parameter: an array, or None."""

@@ -75,6 +75,9 @@ class Partition(core.Rule):
     def allows_unknown_extra(self) -> bool:
         return all(opt.rule.allows_unknown_extra() for opt in self.transforms.values())
 
+    def settles_params(self) -> bool:
+        return any(opt.rule.settles_params() for opt in self.transforms.values())
+
     def shows_wide_updates(self) -> bool:
         return any(opt.rule.shows_wide_updates() for opt in self.transforms.values())
 

@@ -8,9 +8,11 @@ gigabytes of GPU libraries). Two curves come from repositories without a package
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.metadata
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -41,15 +43,19 @@ def check_versions() -> None:
         raise SystemExit("\n".join(wrong))
 
 
-def all_cases(checkouts: Path | None) -> list:
-    """The generators import torch and jax, so they are imported late."""
-    from .generators import aggregators, optax_curves, sharpness, torch_optim, torch_packages
+def all_cases(checkouts: Path | None) -> list[tuple[str, Any]]:
+    """Each case with the name of its generator: every module here that has cases.
 
-    modules = (torch_optim, torch_packages, optax_curves, aggregators, sharpness)
-    found = [case for module in modules for case in module.cases()]
-    if checkouts is not None:
-        found += torch_packages.authors_cases(checkouts)
-    names = [case.name for case in found]
+    They import torch and jax, so they are imported late.
+    """
+    found = []
+    for path in sorted((Path(__file__).parent / "generators").glob("*.py")):
+        module = importlib.import_module(f".generators.{path.stem}", __package__)
+        made = module.cases() if hasattr(module, "cases") else []
+        if checkouts is not None and hasattr(module, "authors_cases"):
+            made += module.authors_cases(checkouts)
+        found += [(path.stem, case) for case in made]
+    names = [case.name for _, case in found]
     assert len(set(names)) == len(names), "two curves of one name"
     return found
 
@@ -63,7 +69,7 @@ def version_of(case) -> str:
     return f"{address} {commit}"
 
 
-def write(case, digest: str) -> Path:
+def write(generator: str, case: Any) -> Path:
     problem, arrays = case.run()
     meta = {
         "package": case.package,
@@ -78,7 +84,8 @@ def write(case, digest: str) -> Path:
         "agrees": case.agrees,
         "rtol": case.rtol,
         "atol": case.atol,
-        "generator_sha256": digest,
+        "generator": generator,
+        "generator_sha256": current_hash(generator),
     }
     assert str(arrays["updates"].dtype) == case.dtype, case.name
     assert all(np.isfinite(values).all() for values in arrays.values()), case.name
@@ -94,10 +101,9 @@ def main() -> None:
     options = parser.parse_args()
     check_versions()
     CURVES.mkdir(exist_ok=True)
-    digest = current_hash()
-    for case in all_cases(options.checkouts):
+    for generator, case in all_cases(options.checkouts):
         if options.only is None or options.only in case.name:
-            path = write(case, digest)
+            path = write(generator, case)
             print(f"{path.stem}  {path.stat().st_size} bytes")
 
 

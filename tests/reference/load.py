@@ -13,6 +13,7 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 CURVES = HERE / "curves"
+SHARED = ("case", "problems", "torch_run")
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +38,7 @@ class Curve:
     agrees: bool
     rtol: float
     atol: float
+    generator: str
     generator_sha256: str
     gradients: np.ndarray
     params: np.ndarray
@@ -45,11 +47,13 @@ class Curve:
     extra: dict[str, np.ndarray]
 
 
-def current_hash() -> str:
-    """SHA-256 over the generator's sources, in the order of their names."""
+@functools.cache
+def current_hash(generator: str) -> str:
+    """SHA-256 over the sources of one generator: its own module, and what all of them share."""
     digest = hashlib.sha256()
-    for path in [HERE / "generate.py", *sorted((HERE / "generators").glob("*.py"))]:
-        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    for name in (generator, *SHARED):
+        source = (HERE / "generators" / f"{name}.py").read_bytes()
+        digest.update(name.encode() + b"\0" + source + b"\0")
     return digest.hexdigest()
 
 

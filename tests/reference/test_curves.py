@@ -22,7 +22,7 @@ def test_a_curve_names_package_version_settings_problem_and_the_script_that_made
     assert curve.version
     assert curve.problem
     assert isinstance(curve.settings, dict)
-    assert curve.generator_sha256 == current_hash()
+    assert curve.generator_sha256 == current_hash(curve.generator)
     assert len(curve.updates) == len(curve.gradients)
     assert np.all(np.isfinite(curve.updates))
     assert curve.agrees or curve.departures
