@@ -14,7 +14,7 @@ import numpy as np
 
 import gradlab as gl
 from gradlab import catalog
-from gradlab.testing import Subject, problem_params
+from gradlab.testing._subject import Subject, problem_params
 
 HERE = Path(__file__).resolve().parent
 STEPS = 3

@@ -8,6 +8,7 @@ import pytest
 
 import gradlab as gl
 from gradlab import catalog, testing
+from gradlab.testing._subject import problem_params
 from tests.states.make import as_dicts, flattened
 
 RELEASES = {path.stem: path for path in sorted(Path(__file__).parent.glob("*.npz"))}
@@ -32,7 +33,7 @@ def test_the_first_release_is_kept():
 
 @pytest.mark.parametrize("release", RELEASES)
 def test_every_state_of_the_release_is_carried_over_array_by_array(release):
-    params = testing.problem_params()
+    params = problem_params()
     kept = states(release)
     assert len(kept) > 20
     for name, old in kept.items():
@@ -45,7 +46,7 @@ def test_every_state_of_the_release_is_carried_over_array_by_array(release):
 
 @pytest.mark.parametrize("release", RELEASES)
 def test_a_run_of_the_release_continues(release):
-    params = testing.problem_params()
+    params = problem_params()
     for name in ("adamw", "muon", "sam"):
         subject = testing.Subject.of(catalog.get(name))
         state = gl.migrate_state(subject.opt, params, states(release)[name])
