@@ -2,36 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from gradlab.core._fields import hyper
 from gradlab.core._rule import Rule, Transform
 from gradlab.core._types import Params, Updates
 
 
-class Wrapper(Rule):
-    """A rule around an inner transformation, which stays in reach.
+class Around(Rule):
+    """A rule around one inner transformation, which stays in reach, whatever it is called.
 
-    The state of a subclass is a named tuple with a field `inner_state`.
+    Attributes:
+      inner_field: the field that holds the transformation.
+      inner_state_field: the field of the state that holds the transformation's.
     """
 
-    inner: Transform = hyper()
+    inner_field: ClassVar[str] = "inner"
+    inner_state_field: ClassVar[str] = "inner_state"
+
+    @property
+    def inner_rule(self) -> Rule:
+        return getattr(self, self.inner_field).rule
 
     def required(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(self.needs + self.inner.rule.required()))
+        return tuple(dict.fromkeys(self.needs + self.inner_rule.required()))
 
     def declared(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(self.required() + self.inner.rule.declared()))
+        return tuple(dict.fromkeys(self.required() + self.inner_rule.declared()))
 
     def allows_unknown_extra(self) -> bool:
-        return self.inner.rule.allows_unknown_extra()
+        return self.inner_rule.allows_unknown_extra()
 
     def shows_wide_updates(self) -> bool:
-        return self.wide_updates or self.inner.rule.shows_wide_updates()
+        return self.wide_updates or self.inner_rule.shows_wide_updates()
 
     def inner_states(self, state: Any) -> dict[str, Any]:
-        return {"inner": state.inner_state}
+        return {self.inner_field: getattr(state, self.inner_state_field)}
 
     def in_order(self, state: Any, updates: Updates, params: Params | None) -> Any:
-        inner_state = self.inner.rule.in_order(state.inner_state, updates, params)
-        return state._replace(inner_state=inner_state)
+        inner_state = getattr(state, self.inner_state_field)
+        inner_state = self.inner_rule.in_order(inner_state, updates, params)
+        return state._replace(**{self.inner_state_field: inner_state})
+
+
+class Wrapper(Around):
+    """A rule around `inner`, whose state is the field `inner_state` of a named tuple."""
+
+    inner: Transform = hyper()
