@@ -65,6 +65,7 @@ from gradlab.core._numerics import sqrt as sqrt
 from gradlab.core._optimizer import Optimizer as Optimizer
 from gradlab.core._optimizer import decay_mask as decay_mask
 from gradlab.core._order import written_after as written_after
+from gradlab.core._order import written_after_params as written_after_params
 from gradlab.core._random import fusible as fusible
 from gradlab.core._rule import RESERVED as RESERVED
 from gradlab.core._rule import Rule as Rule
@@ -89,4 +90,5 @@ from gradlab.core._types import Params as Params
 from gradlab.core._types import Scalar as Scalar
 from gradlab.core._types import ScalarOrSchedule as ScalarOrSchedule
 from gradlab.core._types import Updates as Updates
+from gradlab.core._wrapper import Around as Around
 from gradlab.core._wrapper import Wrapper as Wrapper

@@ -12,6 +12,7 @@ from gradlab.core import chain as chain
 from gradlab.core import named_chain as named_chain
 from gradlab.transforms._adaptive_grad_clip import adaptive_grad_clip as adaptive_grad_clip
 from gradlab.transforms._add_noise import add_noise as add_noise
+from gradlab.transforms._cautious_weight_decay import cautious_weight_decay as cautious_weight_decay
 from gradlab.transforms._clip_by_global_norm import clip_by_global_norm as clip_by_global_norm
 from gradlab.transforms._clip_largest_coordinates import (
     clip_largest_coordinates as clip_largest_coordinates,

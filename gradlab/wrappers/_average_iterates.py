@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import optax
 
 from gradlab import core
 from gradlab.core import DType, Params, ScalarOrSchedule, Updates, hyper, static
 from gradlab.optimizers.momentum import sgd
+from gradlab.wrappers._averages import as_params, started_at
 
 
 class AverageIteratesState(NamedTuple):
@@ -34,10 +33,7 @@ class AverageIterates(core.Wrapper):
     accumulator_dtype: DType | None = static(convert=core.dtype_or_none)
 
     def init(self, params: Params) -> AverageIteratesState:
-        def start(x: Any, p: Any) -> jax.Array:
-            return x + p  # a buffer of its own, in the dtype of an average
-
-        average = jax.tree.map(start, core.moments_like(params, self.accumulator_dtype), params)
+        average = started_at(params, self.accumulator_dtype)
         return AverageIteratesState(core.step_count(), average, self.inner.rule.init(params))
 
     def update(
@@ -55,7 +51,7 @@ class AverageIterates(core.Wrapper):
         return updates, AverageIteratesState(count, average, inner_state)
 
     def eval_params(self, state: Any, params: Params) -> Params:
-        return jax.tree.map(lambda x, p: jnp.asarray(x, p.dtype), state.average, params)
+        return as_params(state.average, params)
 
     def schedule_counts(self, state: Any) -> dict[str, Any]:
         return {"decay": state.count}
