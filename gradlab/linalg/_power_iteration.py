@@ -34,8 +34,8 @@ def spectral_norm(
     $$v \leftarrow \frac{A^* A v}{\lVert A^* A v \rVert},\quad
     \sigma = \lVert A v \rVert$$
 
-    The derivative is that of the number computed, through all iterations, so that second
-    derivatives are right, too.
+    The derivative of σ is that of ‖A v‖ with v held constant, so that descent cannot lower σ by
+    turning A away from the start. Derivatives of that derivative go through all iterations.
 
     Args:
       x: matrices A, of shape `(..., m, n)`; wide ones are transposed.
@@ -54,7 +54,18 @@ def spectral_norm(
         return _unit(_times(_adjoint(x), u), v), None
 
     v, _ = lax.scan(better, power_start(x) if start is None else start, length=num_iters)
-    return core.norm(_times(x, v), axis=-1), v
+    return _gain(x, v), v
+
+
+@jax.custom_jvp
+def _gain(x: jax.Array, v: jax.Array) -> jax.Array:
+    return core.norm(_times(x, v), axis=-1)
+
+
+@_gain.defjvp
+def _gain_jvp(primals: tuple, tangents: tuple) -> tuple:
+    x, v = primals
+    return jax.jvp(lambda x: core.norm(_times(x, v), axis=-1), (x,), tangents[:1])
 
 
 def _adjoint(x: jax.Array) -> jax.Array:

@@ -54,7 +54,14 @@ class SpectralRegularization(core.Regularizer):
         def stacked(x: jax.Array, start: jax.Array) -> tuple:
             return linalg.spectral_norm(x, start, num_iters=self.num_iters)
 
-        return core.batch_by_shape(stacked, self._matrices(params), state.vectors)
+        arrays = self._matrices(params)
+        wanted = [(len(x), min(x.shape[1:])) for x in arrays]
+        if [v.shape for v in state.vectors] != wanted:
+            raise ValueError(
+                f"{self.owner()}: the state holds vectors of shapes "
+                f"{[v.shape for v in state.vectors]}, these parameters need {wanted}"
+            )
+        return core.batch_by_shape(stacked, arrays, state.vectors)
 
     def _to_power(self, x: jax.Array) -> jax.Array:
         # At zero a power below two has no second derivative; all are taken as zero there.
@@ -67,7 +74,7 @@ def spectral_regularization(
     weight: Scalar = 1e-3,
     power: Scalar = 2.0,
     *,
-    num_iters: int = 10,
+    num_iters: int = 30,
     mask: core.Mask = None,
     gains: core.Mask = None,
     biases: core.Mask = None,
@@ -79,7 +86,7 @@ def spectral_regularization(
 
     So gradients keep their diversity over many tasks. The singular value comes from a power
     iteration that starts at the same vector each time; or, as in the paper, from one iteration
-    that goes on where the last step ended:
+    that goes on where the last step ended, and so tells close singular values apart, too:
 
         penalty = gl.spectral_regularization(num_iters=1)
         state = penalty.init(params)                   # before training
@@ -112,8 +119,8 @@ def spectral_regularization(
       Continually by Spectral Regularization", arXiv:2406.06811v2.
 
     Differs:
-      The derivative goes through the iteration, so that second derivatives are right, too.
-      Without a state ten iterations stand in for one that goes on. The paper keeps gains and
+      The derivative holds the vectors of the iteration constant; derivatives of that, as in
+      hypergradients, go through the iteration. Without a state ten iterations stand in for one that goes on. The paper keeps gains and
       biases at their initial scale as well; here only those that are named, with the formulas
       above.
 
