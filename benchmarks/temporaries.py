@@ -20,7 +20,8 @@ def temporaries(limits: Limits, tiny: bool, notify: Callable[[str], None]) -> li
     del limits
     notify("what the compiler says of every step")
     size = _SMALL if tiny else testing.SIZE
-    rows = [_row(entry, size) for entry in catalog.entries()]
+    entries = [entry for entry in catalog.entries() if entry.kind == "transformation"]
+    rows = [_row(entry, size) for entry in entries]
     number = "{:.2f}".format
     columns = (
         field("method", "method"),

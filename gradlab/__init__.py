@@ -19,6 +19,7 @@ from gradlab import contrib as contrib
 from gradlab import core as core
 from gradlab import linalg as linalg
 from gradlab import optimizers as optimizers
+from gradlab import regularizers as regularizers
 from gradlab import schedules as schedules
 from gradlab import testing as testing
 from gradlab import transforms as transforms
@@ -52,6 +53,7 @@ from gradlab.optimizers.adaptive import *
 from gradlab.optimizers.matrix import *
 from gradlab.optimizers.momentum import *
 from gradlab.optimizers.sign import *
+from gradlab.regularizers import *
 from gradlab.schedules import *
 from gradlab.transforms import *
 from gradlab.wrappers import *

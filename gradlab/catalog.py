@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from importlib import resources
 from typing import Any
 
-from gradlab.core import ROOMS, Transform, unknown
+from gradlab.core import ROOMS, unknown
 from gradlab.core import Entry as Entry
 from gradlab.core import Traits as Traits
 
@@ -58,15 +58,15 @@ def get(name: str) -> Entry:
     raise ValueError(unknown("method", name, known))
 
 
-def from_name(name: str, **arguments: Any) -> Transform:
-    """The transformation of this name, for configuration files and command lines.
+def from_name(name: str, **arguments: Any) -> Any:
+    """The transformation or regularizer of this name, for configuration files and command lines.
 
     Args:
       name: a name of the catalogue, such as `"adamw"`.
       **arguments: those of the public function.
 
     Returns:
-      The transformation.
+      What the public function of that name makes.
 
     Raises:
       ValueError: an unknown name, with the nearest one, or a value out of range.

@@ -23,6 +23,7 @@ SLOW = (
     "bench/test_store",
     "bench/test_trajectories",
     "optimizers/",
+    "regularizers/",
     "test_cli",
     "test_contract",
     "test_documents",

@@ -50,7 +50,8 @@ def test_an_entry_is_complete(name):
         assert paper["year"]
         assert paper.get("arxiv") or paper.get("venue")
     assert entry.formula
-    assert isinstance(entry.make(), gl.Transform)
+    made = {"transformation": gl.Transform, "regularizer": gl.core.Regularizer}
+    assert isinstance(entry.make(), made[entry.kind])
     documentation = inspect.getdoc(entry.function) or ""
     for part in ("Args:", "Returns:", "Raises:", "References:", "Example:", ">>>"):
         assert part in documentation, f"{name}: its docstring has no {part}"

@@ -14,6 +14,7 @@ LAYERS = {
     "linalg": {"core"},
     "schedules": {"core"},
     "aggregators": {"core", "linalg"},
+    "regularizers": {"core", "linalg"},
     "transforms": {"core", "linalg"},
     "optimizers": {"core", "linalg"},
     # The working example of a wrapper wraps an optimizer.
@@ -103,7 +104,7 @@ def code_lines(path):
     ]
 
 
-@pytest.mark.parametrize("room", ["optimizers", "transforms", "schedules"])
+@pytest.mark.parametrize("room", ["optimizers", "transforms", "schedules", "regularizers"])
 def test_a_method_fits_in_sixty_lines_of_code(room):
     for path in modules(room):
         if "matrix" in path.parts or room == "schedules":

@@ -140,6 +140,11 @@ def check_optimizer(spec: OptimizerSpec) -> None:
             f"name: {spec.name!r} combines the gradients of several objectives, and the problems "
             "of a study have one; use an entry of the rooms optimizers or wrappers"
         )
+    if entry.kind != "transformation":
+        raise StudyError(
+            f"name: {spec.name!r} is a {entry.kind}, not an optimizer; use an entry of the rooms "
+            "optimizers or wrappers"
+        )
     if entry.room not in ("optimizers", "wrappers"):
         raise StudyError(
             f"name: {spec.name!r} only transforms gradients (room {entry.room}) and has no "

@@ -13,6 +13,9 @@ from rich.table import Table
 from gradlab import catalog
 from gradlab.bench.errors import StudyError
 
+_OF_ANY_KIND = ("smooth", "kinks", "complex", "stochastic")
+"""Traits that say something about a function that is no gradient transformation, too."""
+
 
 def entries() -> tuple[catalog.Entry, ...]:
     """Returns every method of the catalogue by name."""
@@ -48,6 +51,7 @@ def brief(entry: catalog.Entry) -> dict[str, Any]:
     """
     return {
         "name": entry.name,
+        "kind": entry.kind,
         "room": entry.room,
         "family": entry.family,
         "summary": entry.summary,
@@ -148,10 +152,13 @@ def print_entry(entry: catalog.Entry) -> None:
     console.print()
     console.print(table)
     console.print(f"\nstate: {facts['state_bytes_per_parameter']:.3g} bytes per float32 parameter")
-    evaluations = entry.traits.gradient_evaluations
-    console.print(f"gradients: {evaluations:g} a step")
-    console.print(f"needs: {', '.join(entry.needs) or 'nothing but gradients'}")
-    traits = (f"{key}={value}" for key, value in facts["traits"].items() if value != "")
+    transforms = entry.kind == "transformation"
+    if transforms:
+        console.print(f"gradients: {entry.traits.gradient_evaluations:g} a step")
+    given = "gradients" if transforms else "parameters"
+    console.print(f"needs: {', '.join(entry.needs) or f'nothing but {given}'}")
+    kept = {key: x for key, x in facts["traits"].items() if transforms or key in _OF_ANY_KIND}
+    traits = (f"{key}={value}" for key, value in kept.items() if value != "")
     console.print("traits: " + ", ".join(traits), markup=False)
 
 

@@ -67,9 +67,12 @@ from gradlab.core._optimizer import decay_mask as decay_mask
 from gradlab.core._order import written_after as written_after
 from gradlab.core._order import written_after_params as written_after_params
 from gradlab.core._random import fusible as fusible
+from gradlab.core._regularizer import Regularizer as Regularizer
+from gradlab.core._regularizer import Reparameterization as Reparameterization
 from gradlab.core._rule import RESERVED as RESERVED
 from gradlab.core._rule import Rule as Rule
 from gradlab.core._rule import Transform as Transform
+from gradlab.core._rule import data_of as data_of
 from gradlab.core._schedule import Schedule as Schedule
 from gradlab.core._schedule import adopt_schedule as adopt_schedule
 from gradlab.core._schedule import at as at

@@ -14,6 +14,7 @@ from gradlab.core._chain import adopt_transform
 from gradlab.core._data import Data
 from gradlab.core._fields import interval_of, is_static, number
 from gradlab.core._names import unknown
+from gradlab.core._regularizer import Regularizer
 from gradlab.core._rule import Rule, Transform
 from gradlab.core._schedule import Schedule, adopt_schedule
 
@@ -21,16 +22,18 @@ P = ParamSpec("P")
 
 
 def build(data_type: type[Data], owner: str | None = None, **values: Any) -> Any:
-    """Makes a transform or a schedule from what a user gave: coerced, checked, frozen.
+    """Makes a transform, a schedule or a regularizer from what a user gave.
+
+    Its arguments are coerced, checked and frozen.
 
     Args:
-      data_type: the rule or schedule to build.
+      data_type: the rule, schedule or regularizer to build.
       owner: the name that messages call it by.
       **values: its fields. Real numbers become floats; schedules and foreign callables
         become data; static fields are made hashable.
 
     Returns:
-      The transform that presents the rule, or the schedule.
+      The transform that presents the rule, or the schedule or regularizer itself.
 
     Raises:
       TypeError: a value of the wrong kind.
@@ -89,14 +92,20 @@ def builds(
 ) -> Callable[[Callable[P, Any]], Callable[P, Schedule]]: ...
 
 
+@overload
+def builds(
+    data_type: type[Regularizer], **fixed: Any
+) -> Callable[[Callable[P, Any]], Callable[P, Regularizer]]: ...
+
+
 def builds(data_type: type[Data], **fixed: Any) -> Any:
-    """Makes a signature with a docstring into the public function of a rule or schedule.
+    """Makes a signature with a docstring into the public function of a data type.
 
     The parameters of the decorated function are fields of the data, its defaults are the
     defaults, and its body is only a docstring.
 
     Args:
-      data_type: the rule or schedule that the function builds.
+      data_type: the rule, schedule or regularizer that the function builds.
       **fixed: fields that this function sets itself.
 
     Returns:

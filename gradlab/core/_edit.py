@@ -16,7 +16,7 @@ from gradlab.core._data import Data, path_name
 from gradlab.core._fields import Interval, interval_of, is_static, is_tracer, number
 from gradlab.core._interop import hyperparameters_by_path
 from gradlab.core._names import unknown
-from gradlab.core._rule import Transform
+from gradlab.core._rule import Transform, data_of
 
 
 def hyperparameters(opt: Any) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def replace(opt: Any, changes: dict[str, Any] | None = None, /, **named: Any) ->
 def _fields(node: Any, prefix: str = "", steps: tuple = ()) -> dict[str, tuple]:
     """Every field of an optimizer: path to the steps that lead there."""
     found: dict[str, tuple] = {}
-    data = node.rule if isinstance(node, Transform) else node
+    data = data_of(node)
     if isinstance(data, Data):
         for field in dataclasses.fields(data):
             path = f"{prefix}.{field.name}" if prefix else field.name
@@ -156,8 +156,8 @@ def _float(x: Any) -> Any:
 
 def _differs(left: Any, right: Any, path: str = "") -> str:
     """The first place at which two optimizers differ in structure."""
-    a: Any = left.rule if isinstance(left, Transform) else left
-    b: Any = right.rule if isinstance(right, Transform) else right
+    a: Any = data_of(left)
+    b: Any = data_of(right)
     if type(a) is not type(b):
         return f"{path or 'the rule'} is {_kind(a)} in one and {_kind(b)} in the other"
     if isinstance(a, dict) and set(a) != set(b):

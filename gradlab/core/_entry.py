@@ -8,14 +8,20 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gradlab.core._fields import Interval, interval_of, is_static
-from gradlab.core._rule import Transform
+from gradlab.core._rule import data_of
 
 ROOMS = ("aggregators", "estimators", "optimizers", "regularizers", "transforms", "wrappers")
+
+KINDS = {"regularizers": "regularizer"}
+"""What the functions of a room are, where they are not gradient transformations."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Traits:
     """What a method promises beyond the contract; each promise and each denial is tested.
+
+    Of a regularizer, `smooth` is said of its gradient, and only `smooth`, `kinks`, `complex`
+    and `stochastic` say anything.
 
     Attributes:
       elementwise: each coordinate's update depends on that coordinate alone.
@@ -54,13 +60,14 @@ class Entry:
       search_space: hyperparameter to `(low, high, "log" or "linear")`.
       example: keyword arguments that make a working instance.
       needs: extra arguments, and what else the method cannot do without: `matrices`,
-        `stacked` (gradients with a leading axis of objectives).
+        `stacked` (gradients with a leading axis of objectives); for a regularizer what it is
+        called with beside the parameters.
       traits: see `Traits`.
       room: the folder of the package; derived from the function's module by default.
       family: the folder within the room, or empty.
     """
 
-    function: Callable[..., Transform]
+    function: Callable[..., Any]
     formula: str
     paper: tuple[str, ...]
     example: Mapping[str, Any]
@@ -83,11 +90,16 @@ class Entry:
         return self.function.__name__
 
     @property
+    def kind(self) -> str:
+        """What the function makes: a `transformation`, or what `KINDS` says of the room."""
+        return KINDS.get(self.room, "transformation")
+
+    @property
     def ids(self) -> tuple[str, ...]:
         """The keys of the bibliography that are numbers of the method list: `M009`."""
         return tuple(key for key in self.paper if key[0] == "M" and key[1:].isdigit())
 
-    def make(self, **overrides: Any) -> Transform:
+    def make(self, **overrides: Any) -> Any:
         """A working instance: the example, with some arguments changed."""
         return self.function(**{**self.example, **overrides})
 
@@ -99,7 +111,7 @@ class Entry:
     @property
     def ranges(self) -> dict[str, Interval]:
         """Each hyperparameter's interval, in the order of the signature."""
-        rule = self.make().rule
+        rule = data_of(self.make())
         fields = {f.name: f for f in dataclasses.fields(rule)}
         names = [n for n in inspect.signature(self.function).parameters if n in fields]
         return {n: interval_of(fields[n]) for n in names if not is_static(fields[n])}

@@ -239,6 +239,11 @@ class Transform(optax.GradientTransformationExtraArgs):
         return self.rule.__treescope_repr__(path, subtree_renderer)
 
 
+def data_of(opt: Any) -> Any:
+    """The data that holds the fields: a transform's rule, and anything else itself."""
+    return opt.rule if isinstance(opt, Transform) else opt
+
+
 def _flatten(opt: Transform) -> tuple[tuple, tuple]:
     rule = opt.rule
     return rule.hyper_values, (type(rule), rule.static_values)

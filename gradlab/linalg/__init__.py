@@ -3,6 +3,8 @@
 from gradlab.linalg._newton_schulz import PRECONDITIONINGS as PRECONDITIONINGS
 from gradlab.linalg._newton_schulz import is_row as is_row
 from gradlab.linalg._newton_schulz import newton_schulz as newton_schulz
+from gradlab.linalg._power_iteration import power_start as power_start
+from gradlab.linalg._power_iteration import spectral_norm as spectral_norm
 from gradlab.linalg._qp import nonnegative_qp as nonnegative_qp
 from gradlab.linalg._qp import qp_residual as qp_residual
 from gradlab.linalg._ranking import largest as largest

@@ -1,13 +1,16 @@
-"""The contract that every gradient transformation keeps, as functions to call on one.
+"""The contract that every method keeps, as functions to call on one of your own.
 
 `check_transformation(opt)` checks a rule of your own and says in plain words which promise
-broke. The functions in `PROMISES` check one promise each.
+broke; `check_regularizer(penalty)` does so for penalties. The functions in `PROMISES` check one
+promise each.
 """
 
 from gradlab.testing._contract import PROMISES as PROMISES
+from gradlab.testing._contract import PROMISES_OF as PROMISES_OF
 from gradlab.testing._contract import ContractError as ContractError
 from gradlab.testing._contract import Report as Report
 from gradlab.testing._contract import check_entry as check_entry
+from gradlab.testing._contract import check_regularizer as check_regularizer
 from gradlab.testing._contract import check_transformation as check_transformation
 from gradlab.testing._memory import SIZE as SIZE
 from gradlab.testing._memory import compiled_step as compiled_step

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -62,25 +63,34 @@ GRID = np.arange(-1.5, 1.5, 1e-3) + 1e-7
 def _roughness(subject: Subject) -> str:
     """Where an update is not smooth on lines of gradients, in words; empty if nowhere.
 
-    At a kink the central second difference shrinks like the step, at a jump not at all;
-    where the function is smooth it shrinks like the square. The update is that of a second
-    step, after a first one has filled the state.
+    The update is that of a second step, after a first one has filled the state.
     """
     params = problem_params(jnp.float64)
     gradients = subject.gradients(params)
     extra = subject.required_extra(params)
 
+    def second(point: Any) -> jax.Array:
+        _, state = subject.opt.update(gradients, subject.opt.init(params), params, **extra)
+        return flat(subject.opt.update(point, state, params, **extra)[0])
+
+    return roughness(second, gradients)
+
+
+def roughness(function: Callable[[Any], jax.Array], tree: Any) -> str:
+    """Where a function of such trees is not smooth along two lines, in words.
+
+    At a kink the central second difference shrinks like the step, at a jump not at all;
+    where the function is smooth it shrinks like the square.
+    """
+
     @jax.jit
     def along(offset: Any, slope: Any) -> jax.Array:
-        _, state = subject.opt.update(gradients, subject.opt.init(params), params, **extra)
+        def at(t: jax.Array) -> jax.Array:
+            return function(jax.tree.map(lambda a, b: a + t * b, offset, slope))
 
-        def second(t: jax.Array) -> jax.Array:
-            point = jax.tree.map(lambda a, b: a + t * b, offset, slope)
-            return flat(subject.opt.update(point, state, params, **extra)[0])
+        return jax.vmap(at)(jnp.asarray(GRID))
 
-        return jax.vmap(second)(jnp.asarray(GRID))
-
-    for name, (offset, slope) in _lines(gradients).items():
+    for name, (offset, slope) in _lines(tree).items():
         values = np.asarray(along(offset, slope))
         fine, coarse = (_second_difference(values, stride).max(0) for stride in (1, 2))
         worst = np.argmax(fine)
@@ -96,15 +106,15 @@ def _second_difference(values: np.ndarray, stride: int) -> np.ndarray:
     return np.abs(values[2 * stride :] - 2 * values[stride:-stride] + values[: -2 * stride])
 
 
-def _lines(gradients: Any) -> dict[str, tuple[Any, Any]]:
-    """Lines of gradients, as offset and slope."""
-    zero = jax.tree.map(jnp.zeros_like, gradients)
+def _lines(tree: Any) -> dict[str, tuple[Any, Any]]:
+    """Lines of trees, as offset and slope."""
+    zero = jax.tree.map(jnp.zeros_like, tree)
     turning = jax.tree.map(
-        lambda g: g * jnp.cos(7.0 * jnp.arange(g.size)).reshape(g.shape), gradients
+        lambda g: g * jnp.cos(7.0 * jnp.arange(g.size)).reshape(g.shape), tree
     )
     return {
-        "a line through zero": (zero, gradients),
-        "a line that turns the gradient": (gradients, turning),
+        "a line through zero": (zero, tree),
+        "a line that turns": (tree, turning),
     }
 
 

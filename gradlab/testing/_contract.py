@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import optax
 
-from gradlab.core import Entry, Traits, Transform
-from gradlab.testing import _arrays, _claims, _derivatives, _memory, _protocol
+from gradlab.core import Entry, Regularizer, Traits, Transform
+from gradlab.testing import _arrays, _claims, _derivatives, _memory, _protocol, _regularizer
 from gradlab.testing._failure import BrokenPromise
 from gradlab.testing._subject import DESCENT, Subject
 
@@ -37,11 +38,19 @@ PROMISES: dict[str, Callable[[Subject], str]] = {
     "gradient evaluations": _claims.check_gradient_evaluations,
     "conditionals survive vmap": _claims.check_conditionals,
 }
-"""Each promise of the contract, in plain words, and the function that checks it."""
+"""Each promise of a transformation, in plain words, and the function that checks it."""
+
+PROMISES_OF: dict[str, dict[str, Callable[[Any], str]]] = {
+    "transformation": PROMISES,
+    "regularizer": _regularizer.PROMISES,
+}
+"""The promises of each kind of function that the catalogue has."""
+
+_SUBJECTS = {"transformation": Subject.of, "regularizer": _regularizer.RegularizerSubject.of}
 
 
 class ContractError(AssertionError):
-    """Promises of the contract that a transformation does not keep."""
+    """Promises of the contract that a function does not keep."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,12 +58,12 @@ class Report:
     """What was found for each promise.
 
     Attributes:
-      opt: the transformation.
+      opt: the transformation or regularizer.
       kept: promise to what was seen.
       broken: promise to what went wrong.
     """
 
-    opt: Transform
+    opt: Any
     kept: dict[str, str]
     broken: dict[str, str]
 
@@ -100,7 +109,45 @@ def check_transformation(
     if not isinstance(opt, Transform):
         raise TypeError(f"check_transformation needs a gradlab transform, got {opt!r}")
     subject = Subject(opt, needs, traits or Traits(), 1.0 if is_optimizer else DESCENT, make)
-    return _check(subject, promises)
+    return _check(subject, PROMISES, promises)
+
+
+def check_regularizer(
+    regularizer: Regularizer,
+    *,
+    traits: Traits | None = None,
+    make: Callable[..., Regularizer] | None = None,
+    call: Callable[[Any, Any], Any] | None = None,
+    promises: Iterable[str] | None = None,
+) -> Report:
+    """Checks a penalty, or a reparameterisation, against the contract.
+
+    Args:
+      regularizer: one that a class of yours defines.
+      traits: what it claims beyond the contract; claims and denials are both tested. Only
+        `smooth`, `kinks`, `complex` and `stochastic` say something about a regularizer.
+      make: the public function with working defaults, to try its errors.
+      call: `call(regularizer, params)` gives its value on parameters of the canonical
+        problem; for one that needs what the contract cannot make.
+      promises: which of `PROMISES_OF["regularizer"]` to check. All by default.
+
+    Returns:
+      A report of what was seen for each promise.
+
+    Raises:
+      ContractError: promises that do not hold, in plain words.
+      TypeError: it is no gradlab regularizer.
+
+    Example:
+      >>> import gradlab as gl
+      >>> report = gl.testing.check_regularizer(gl.norm_loss(0.1), promises=["it is data"])
+      >>> report.kept
+      {'it is data': '1 leaves'}
+    """
+    if not isinstance(regularizer, Regularizer):
+        raise TypeError(f"check_regularizer needs a gradlab regularizer, got {regularizer!r}")
+    subject = _regularizer.RegularizerSubject(regularizer, traits or Traits(), make, call=call)
+    return _check(subject, PROMISES_OF["regularizer"], promises)
 
 
 def check_entry(entry: Entry, promises: Iterable[str] | None = None) -> Report:
@@ -109,14 +156,14 @@ def check_entry(entry: Entry, promises: Iterable[str] | None = None) -> Report:
     Raises:
       ContractError: promises that do not hold, in plain words.
     """
-    return _check(Subject.of(entry), promises)
+    return _check(_SUBJECTS[entry.kind](entry), PROMISES_OF[entry.kind], promises)
 
 
-def _check(subject: Subject, promises: Iterable[str] | None) -> Report:
+def _check(subject: Any, known: dict[str, Any], promises: Iterable[str] | None) -> Report:
     kept, broken = {}, {}
-    for promise in PROMISES if promises is None else promises:
+    for promise in known if promises is None else promises:
         try:
-            kept[promise] = PROMISES[promise](subject)
+            kept[promise] = known[promise](subject)
         except BrokenPromise as error:
             broken[promise] = str(error)
         except Exception as error:

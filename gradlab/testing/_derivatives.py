@@ -24,7 +24,6 @@ from gradlab.testing._subject import (
     map_hyperparameters,
     problem_params,
     room,
-    train,
     with_leaf,
 )
 
@@ -94,7 +93,7 @@ def _probe(subject: Subject) -> Probe:
     def run(opt: Any, params: Any) -> tuple[jax.Array, jax.Array]:
         nonlocal traces
         traces += 1
-        value, end = train(opt, params, subject=subject)
+        value, end = subject.train(opt, params)
         return value, flat(end)
 
     single = jax.jit(run)
@@ -156,7 +155,7 @@ def _derivatives(subject: Subject, opt: Any, params: Any, direction: Any) -> tup
 
 
 def _final_loss(subject: Subject, opt: Any, params: Any) -> jax.Array:
-    return train(opt, params, subject=subject)[0]
+    return subject.train(opt, params)[0]
 
 
 def _one_direction(subject: Subject, opt: Any, params: Any) -> tuple:

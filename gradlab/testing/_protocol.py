@@ -62,7 +62,7 @@ def _require_close(left: Any, right: Any, tolerance: float, message: str) -> Non
         require(error <= tolerance, f"{message} by {error:.1e} of the largest entry")
 
 
-def check_data(subject: Subject) -> str:
+def check_data(subject: Any) -> str:
     """Leaves are its hyperparameters; it compares, hashes, pickles and prints by value."""
     opt = subject.opt
     leaves, treedef = jax.tree.flatten(opt)
@@ -84,8 +84,9 @@ def check_data(subject: Subject) -> str:
             core.hyperparameters(core.replace(opt, {path: value})) == core.hyperparameters(opt),
             f"replace does not take the path {path!r} that is printed",
         )
+    data = core.data_of(opt)
     require(
-        type(opt.rule).__name__ in repr(opt) or opt.rule.owner() in repr(opt),
+        type(data).__name__ in repr(opt) or data.owner() in repr(opt),
         "repr is not its name",
     )
     return f"{len(leaves)} leaves"
@@ -130,8 +131,8 @@ def check_extra_arguments(subject: Subject) -> str:
 
 def check_bad_input(subject: Subject) -> str:
     """Out-of-range hyperparameters, misspelt keywords and wrong trees say what is wrong."""
-    _check_ranges(subject)
-    _check_keywords(subject)
+    check_ranges(subject)
+    check_keywords(subject)
     params = problem_params()
     state = subject.opt.init(params)
     gradients = subject.like_gradients(params)
@@ -145,7 +146,8 @@ def check_bad_input(subject: Subject) -> str:
     return "messages name argument, value, bound and path"
 
 
-def _check_ranges(subject: Subject) -> None:
+def check_ranges(subject: Any) -> None:
+    """A hyperparameter out of its range is refused with argument, value and bound."""
     tried = []
 
     def attempt(path: str, x: float, interval: core.Interval) -> float:
@@ -168,7 +170,8 @@ def _check_ranges(subject: Subject) -> None:
             require(False, f"{path}={bad} is accepted although the range is {interval}")
 
 
-def _check_keywords(subject: Subject) -> None:
+def check_keywords(subject: Any) -> None:
+    """An unknown keyword is named, and the search space names arguments only."""
     make = subject.make
     if make is None:
         return
@@ -179,7 +182,7 @@ def _check_keywords(subject: Subject) -> None:
     else:
         require(False, "an unknown keyword of the public function is accepted")
     for name in subject.search:
-        known = inspect.signature(subject.opt.rule.public or make).parameters
+        known = inspect.signature(core.data_of(subject.opt).public or make).parameters
         paths = core.hyperparameters(subject.opt)
         named = name in known or any(path.rsplit(".", 1)[-1] == name for path in paths)
         require(named, f"the search space names {name!r}, which is no argument")

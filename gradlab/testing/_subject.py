@@ -26,6 +26,9 @@ DESCENT = -0.005
 
 OBJECTIVES = 3
 
+SHARED = np.random.default_rng(1).normal(size=(3, 2))
+"""What the head is when its parameters are zero, in units of the gain."""
+
 
 def problem_params(dtype: Any = None) -> dict[str, Any]:
     """Parameters of the canonical problem, in float32 unless said otherwise."""
@@ -43,14 +46,20 @@ def problem_params(dtype: Any = None) -> dict[str, Any]:
     }
 
 
+def outputs_of(params: Any) -> jax.Array:
+    """What a small network with two outputs says of four examples."""
+    shared = jnp.asarray(SHARED, params["gain"].dtype)
+    inputs = params["embed"][np.array([0, 1, 0, 1])]
+    hidden = jax.nn.relu(inputs @ params["hidden"]["kernel"] + params["hidden"]["bias"])
+    return (hidden @ (params["head"] + 0.1 * shared * params["gain"])) * 3
+
+
 def objectives(params: Any) -> jax.Array:
     """Three losses of the parameters, which pull in different directions."""
     draw = np.random.default_rng(1)
+    draw.normal(size=SHARED.shape)  # the numbers after those
     dtype = params["gain"].dtype
-    inputs = params["embed"][np.array([0, 1, 0, 1])]
-    hidden = jax.nn.relu(inputs @ params["hidden"]["kernel"] + params["hidden"]["bias"])
-    shared = jnp.asarray(draw.normal(size=(3, 2)), dtype)
-    outputs = (hidden @ (params["head"] + 0.1 * shared * params["gain"])) * 3
+    outputs = outputs_of(params)
     # Three directions at 120 degrees, so that every two objectives conflict, and a fourth
     # that they share.
     turns = np.exp(2j * np.pi * np.arange(OBJECTIVES) / OBJECTIVES)[:, None, None]
@@ -130,6 +139,20 @@ class Subject:
         required = self.opt.rule.required()
         return {name: value for name, value in self.extra(params).items() if name in required}
 
+    def train(self, opt: Any, params: Any) -> tuple[Any, Any]:
+        """Trains on the canonical problem; gives the loss and the parameters to evaluate with."""
+
+        def body(carry: Any, _: Any) -> tuple[Any, Any]:
+            params, state = carry
+            gradients = self.gradients(params)
+            updates, state = opt.update(gradients, state, params, **self.required_extra(params))
+            params = jax.tree.map(lambda p, u: p + self.update_scale * u, params, updates)
+            return (params, state), None
+
+        (params, state), _ = jax.lax.scan(body, (params, opt.init(params)), None, length=STEPS)
+        params = core.eval_params(opt, state, params)
+        return loss(params), params
+
 
 @functools.lru_cache(maxsize=4)
 def _jitted(subject: Subject) -> Callable[..., Any]:
@@ -143,21 +166,6 @@ def _jitted(subject: Subject) -> Callable[..., Any]:
 def step(subject: Subject, gradients: Any, state: Any, params: Any) -> Any:
     """One compiled step on the canonical problem; compiled once for each subject."""
     return _jitted(subject)(subject.opt, gradients, state, params)
-
-
-def train(opt: Any, params: Any, *, subject: Subject, steps: int = STEPS) -> tuple[Any, Any]:
-    """Trains on the canonical problem; returns the loss and the parameters to evaluate with."""
-
-    def body(carry: Any, _: Any) -> tuple[Any, Any]:
-        params, state = carry
-        gradients = subject.gradients(params)
-        updates, state = opt.update(gradients, state, params, **subject.required_extra(params))
-        params = jax.tree.map(lambda p, u: p + subject.update_scale * u, params, updates)
-        return (params, state), None
-
-    (params, state), _ = jax.lax.scan(body, (params, opt.init(params)), None, length=steps)
-    params = core.eval_params(opt, state, params)
-    return loss(params), params
 
 
 def flat(tree: Any) -> jax.Array:

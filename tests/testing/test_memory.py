@@ -10,7 +10,8 @@ import gradlab as gl
 from gradlab import catalog, testing
 from gradlab.testing import Subject
 
-ELEMENTWISE = [entry for entry in catalog.entries() if entry.traits.elementwise]
+TRANSFORMATIONS = [entry for entry in catalog.entries() if entry.kind == "transformation"]
+ELEMENTWISE = [entry for entry in TRANSFORMATIONS if entry.traits.elementwise]
 PROMISE = "a step stores nothing of parameter size"
 
 
