@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gradlab.bench.results import Results
-from gradlab.bench.rows import Row, tuned_row, untuned_row
+from gradlab.bench.rows import Row, sweep, tuned_row, untuned_row
 
 _COLUMNS = (
     "optimizer",
@@ -41,8 +41,8 @@ def page(results: Results) -> str:
         results: the study.
 
     Returns:
-        Markdown. A target that was not reached is ∞; a factor between medians of which both are
-        infinite is left out.
+        Markdown. A target that was not reached is ∞; a factor between two of these is left out.
+        Studies without a sweep have one table for each problem.
     """
     machine = ", ".join(
         f"{key} {results.environment[key]}"
@@ -60,15 +60,13 @@ def page(results: Results) -> str:
             f"{_every(results, problem.name)} of {problem.horizon} steps "
             f"({problem.target_origin}).",
         ]
-        for title, rows in (
-            ("As given", [untuned_row(results, problem.name, name) for name in results.optimizers]),
-            (
-                "With the learning rate that ends lowest",
-                [tuned_row(results, problem.name, name) for name in results.optimizers],
-            ),
-        ):
+        names = results.optimizers
+        given = [untuned_row(results, problem.name, name) for name in names]
+        best = [tuned_row(results, problem.name, name) for name in names]
+        swept = any(len(sweep(results, problem.name, name)) > 1 for name in names)
+        for title, rows in (("As given", given), ("Best of the sweep", best)):
             if any(row.point is not None for row in rows):
-                parts += [f"### {title}", _table(results, rows)]
+                parts += [f"### {title}"] * swept + [_table(results, rows, swept)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -77,7 +75,7 @@ def _every(results: Results, problem: str) -> int:
     return int(steps[1] - steps[0])
 
 
-def _table(results: Results, rows: Sequence[Row]) -> str:
+def _table(results: Results, rows: Sequence[Row], swept: bool) -> str:
     baseline = next(row.steps for row in rows if row.optimizer == results.baseline)
     published = {
         spec["label"]: spec.get("published") or "" for spec in results.config["optimizers"]
@@ -87,7 +85,7 @@ def _table(results: Results, rows: Sequence[Row]) -> str:
     for row in rows:
         if row.point is None:
             continue
-        edge = " (edge of the sweep)" if row.edge and row.tuned else ""
+        edge = " (edge of the sweep)" if row.edge and swept else ""
         lines.append(
             _line(
                 [
