@@ -4,6 +4,7 @@ from gradlab.wrappers._accumulate_gradients import accumulate_gradients as accum
 from gradlab.wrappers._apply_if_finite import apply_if_finite as apply_if_finite
 from gradlab.wrappers._asam import asam as asam
 from gradlab.wrappers._average_iterates import average_iterates as average_iterates
+from gradlab.wrappers._bsam import bsam as bsam
 from gradlab.wrappers._cautious import cautious as cautious
 from gradlab.wrappers._dnsam import dnsam as dnsam
 from gradlab.wrappers._friendly_sam import friendly_sam as friendly_sam
@@ -11,6 +12,7 @@ from gradlab.wrappers._gcsam import gcsam as gcsam
 from gradlab.wrappers._gradient_norm_penalty import gradient_norm_penalty as gradient_norm_penalty
 from gradlab.wrappers._gsam import gsam as gsam
 from gradlab.wrappers._kahan_summation import kahan_summation as kahan_summation
+from gradlab.wrappers._lawa import lawa as lawa
 from gradlab.wrappers._lookahead import lookahead as lookahead
 from gradlab.wrappers._looksam import looksam as looksam
 from gradlab.wrappers._master_weights import master_weights as master_weights
@@ -22,6 +24,7 @@ from gradlab.wrappers._schedule_free import schedule_free_eval_params as schedul
 from gradlab.wrappers._schedule_free_adamw import schedule_free_adamw as schedule_free_adamw
 from gradlab.wrappers._schedule_free_sgd import schedule_free_sgd as schedule_free_sgd
 from gradlab.wrappers._stochastic_rounding import stochastic_rounding as stochastic_rounding
+from gradlab.wrappers._swa import swa as swa
 from gradlab.wrappers._usam import usam as usam
 from gradlab.wrappers._watch import watch as watch
 from gradlab.wrappers._weight_splitting import weight_splitting as weight_splitting
