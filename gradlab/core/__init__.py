@@ -79,6 +79,7 @@ from gradlab.core._schedule import at as at
 from gradlab.core._state import current as current
 from gradlab.core._state import eval_params as eval_params
 from gradlab.core._state import measurements as measurements
+from gradlab.core._state import owners_in_state as owners_in_state
 from gradlab.core._state import reset as reset
 from gradlab.core._state import state_sharding as state_sharding
 from gradlab.core._tree import compute_dtype as compute_dtype

@@ -63,6 +63,9 @@ class Entry:
         `stacked` (gradients with a leading axis of objectives); for a regularizer what it is
         called with beside the parameters.
       traits: see `Traits`.
+      extra: extra arguments that are not reserved, or reserved ones of another kind, from the
+        parameters and the reserved ones: what the contract hands to `update`. They are made
+        for any tree of parameters.
       room: the folder of the package; derived from the function's module by default.
       family: the folder within the room, or empty.
     """
@@ -74,6 +77,7 @@ class Entry:
     search_space: Mapping[str, tuple[float, float, str]] = dataclasses.field(default_factory=dict)
     needs: tuple[str, ...] = ()
     traits: Traits = Traits()
+    extra: Callable[[Any, dict[str, Any]], dict[str, Any]] | None = None
     room: str = ""
     family: str = ""
 

@@ -178,21 +178,36 @@ def state_sharding(opt: Transform, params: Any) -> Any:
     Returns:
       A tree like the state, with a sharding at each leaf.
     """
-    placed = {
-        (path_name(path), np.shape(p)): p.sharding
-        for path, p in jax.tree_util.tree_leaves_with_path(params)
-    }
-    first = next(iter(placed.values()), None)
+    leaves = jax.tree.leaves(params)
+    shardings = [p.sharding for p in leaves]
+    first = next(iter(shardings), None)
     state = jax.eval_shape(opt.init, params)
+    owners = owners_in_state(state, params)
+    found = [_replicated(first) if i is None else shardings[i] for i in owners]
+    return jax.tree.unflatten(jax.tree.structure(state), found)
 
-    def leaf(path: Any, x: Any) -> Any:
-        for start in range(len(path) + 1):
-            found = placed.get((path_name(path[start:]), x.shape))
-            if found is not None:
-                return found
-        return _replicated(first)
 
-    return jax.tree_util.tree_map_with_path(leaf, state)
+def owners_in_state(state: Any, params: Any) -> list[int | None]:
+    """Which parameter each array of a state is kept for, by path and shape.
+
+    Args:
+      state: a state, or shapes of one.
+      params: the parameters, or their shapes.
+
+    Returns:
+      For each leaf of the state the position of a leaf of the parameters; None for what is
+      kept for none of them, or has another shape.
+    """
+    places = {
+        (path_name(path), np.shape(p)): position
+        for position, (path, p) in enumerate(jax.tree_util.tree_leaves_with_path(params))
+    }
+
+    def owner(path: Any, x: Any) -> int | None:
+        keys = ((path_name(path[start:]), np.shape(x)) for start in range(len(path) + 1))
+        return next((places[key] for key in keys if key in places), None)
+
+    return [owner(path, x) for path, x in jax.tree_util.tree_leaves_with_path(state)]
 
 
 def _replicated(sharding: Any) -> Any:
