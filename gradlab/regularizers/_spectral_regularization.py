@@ -97,6 +97,7 @@ def spectral_regularization(
       weight: the factor λ of the penalty [loss units], in [0, inf).
       power: the power k of the singular value, in [1, inf).
       num_iters: power iterations for each value; its error falls as (σ₂/σ₁)^(4 num_iters).
+        Without a state descent turns matrices away from the start, so take many; with one, 1.
       mask: which parameters are matrices, a tree of bools or a function of params. None: all
         with at least two axes. The kernel of a convolution, (height, width, inputs, outputs),
         counts as the matrix (height · width · inputs, outputs).
@@ -120,9 +121,9 @@ def spectral_regularization(
 
     Differs:
       The derivative holds the vectors of the iteration constant; derivatives of that, as in
-      hypergradients, go through the iteration. Without a state ten iterations stand in for one that goes on. The paper keeps gains and
-      biases at their initial scale as well; here only those that are named, with the formulas
-      above.
+      hypergradients, go through the iteration. Without a state thirty iterations stand in for
+      one that goes on. Gains and biases are penalised only where they are named, with the
+      formulas above, which are those of diagonal matrices and of single rows.
 
     Example:
       >>> import gradlab as gl, jax.numpy as jnp
