@@ -6,8 +6,8 @@ import pytest
 
 from gradlab.bench import markdown
 from gradlab.bench.library import find
-from gradlab.bench.runner import run
 from gradlab.bench.rows import tuned_row
+from gradlab.bench.runner import run
 from gradlab.bench.store import load_results
 from gradlab.bench.study import read_study, shrink
 
