@@ -56,6 +56,9 @@ class Entry:
       needs: extra arguments, and what else the method cannot do without: `matrices`,
         `stacked` (gradients with a leading axis of objectives).
       traits: see `Traits`.
+      extra: extra arguments that are not reserved, or reserved ones of another kind, from the
+        parameters and the reserved ones: what the contract hands to `update`. They are made
+        for any tree of parameters.
       room: the folder of the package; derived from the function's module by default.
       family: the folder within the room, or empty.
     """
@@ -67,6 +70,7 @@ class Entry:
     search_space: Mapping[str, tuple[float, float, str]] = dataclasses.field(default_factory=dict)
     needs: tuple[str, ...] = ()
     traits: Traits = Traits()
+    extra: Callable[[Any, dict[str, Any]], dict[str, Any]] | None = None
     room: str = ""
     family: str = ""
 

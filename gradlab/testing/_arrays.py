@@ -27,6 +27,7 @@ def _update(subject: Subject, opt: Any, gradients: Any, state: Any, params: Any)
         "grad_fn": lambda p: jax.tree.map(lambda g: g * 1, gradients),
         "key": jax.random.PRNGKey(0),
     }
+    extra = subject.completed(params, extra)
     return opt.update(gradients, state, params, **{k: v for k, v in extra.items() if k in required})
 
 

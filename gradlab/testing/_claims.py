@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr
 
 from gradlab import core
 from gradlab.testing._failure import require
@@ -20,20 +22,20 @@ def check_elementwise(subject: Subject) -> str:
     gradients = subject.gradients(params)
     _, state = step(subject, gradients, subject.opt.init(params), params)
     zeros = jax.tree.map(lambda p: jnp.zeros(p.shape, bool), params)
-    zeros["hidden"]["kernel"] = zeros["hidden"]["kernel"].at[0, 0].set(True)
-    own = np.array(flat(zeros))
 
-    def others(gradients: Any) -> np.ndarray:
-        return np.array(flat(step(subject, gradients, state, params)[0]))[~own]
+    def others(gradients: Any, place: tuple[int, int]) -> np.ndarray:
+        kernel = zeros["hidden"]["kernel"].at[place].set(True)
+        own = flat({**zeros, "hidden": {**zeros["hidden"], "kernel": kernel}})
+        return np.array(flat(step(subject, gradients, state, params)[0]))[~np.array(own)]
 
-    # More, nothing, and so much that it is the largest: a rank changes with some of them.
-    kernel = gradients["hidden"]["kernel"]
-    places = kernel.at[..., 0, 0]
-    found = []
-    for new in (places.add(2.0), places.set(0.0), places.set(1e3)):
-        changed = {**gradients, "hidden": {**gradients["hidden"], "kernel": new}}
-        found.append(np.max(np.abs(others(changed) - others(gradients))))
-    spread = float(np.max(found))
+    # Of a large weight and of a small one; more, nothing, and so much that it is the largest:
+    # a rank changes with some of them.
+    kernel, spread = gradients["hidden"]["kernel"], 0.0
+    for place in ((0, 0), (2, 2)):
+        entry, before = kernel.at[(..., *place)], others(gradients, place)
+        for new in (entry.add(2.0), entry.set(0.0), entry.set(1e3)):
+            changed = {**gradients, "hidden": {**gradients["hidden"], "kernel": new}}
+            spread = max(spread, float(np.max(np.abs(others(changed, place) - before))))
     if subject.traits.elementwise:
         require(
             spread == 0, "it claims to be elementwise, but one gradient moves other coordinates"
@@ -132,20 +134,29 @@ def check_stochastic(subject: Subject) -> str:
 
     require(np.array_equal(update(state), update(state)), "the same key gives other updates")
     # A discrete draw, of an order say, may come out the same for two keys.
-    others = [
-        jax.tree.map(lambda x, i=i: x + i if x.dtype == jnp.uint32 else x, state)
-        for i in range(1, 9)
-    ]
-    differ = any(not np.array_equal(update(state), update(other)) for other in others)
-    require(differ, "the key in the state has no effect")
-    return "the key decides"
+    for _ in range(PATIENCE):
+        others = [jax.tree.map(partial(_nudged, i=i), state) for i in range(1, 9)]
+        if any(not np.array_equal(update(state), update(other)) for other in others):
+            return "the key decides"
+        # What draws now and then may not do so in the first steps.
+        _, state = step(subject, gradients, state, params)
+    require(False, "the key in the state has no effect")
+    return ""
+
+
+PATIENCE = 4
+
+
+def _nudged(x: jax.Array, i: int) -> jax.Array:
+    return x + i if x.dtype == jnp.uint32 else x
 
 
 def check_gradient_evaluations(subject: Subject) -> str:
     """A step evaluates the gradient as often as declared, on average over a period."""
     expected = Fraction(subject.traits.gradient_evaluations).limit_denominator(100)
-    count = _evaluations_traced if expected.denominator == 1 else _evaluations_run
-    calls = count(subject, expected.denominator)
+    calls = _evaluations_traced(subject) if expected.denominator == 1 else None
+    if calls is None:
+        calls = _evaluations_run(subject, expected.denominator)
     found = f"{calls / expected.denominator:g}"
     require(
         calls == expected.numerator,
@@ -154,25 +165,45 @@ def check_gradient_evaluations(subject: Subject) -> str:
     return f"{found} a step"
 
 
-def _evaluations_traced(subject: Subject, steps: int) -> int:
-    """Gradients that each of some steps asks for, with the one that it is given."""
+def _evaluations_traced(subject: Subject) -> int | None:
+    """Gradients that a step asks for, with the one that it is given; None where it depends."""
     params = problem_params()
-    calls = steps
 
     def counted(p: Any) -> Any:
-        nonlocal calls
-        calls += 1
+        jax.debug.callback(lambda: None)  # leaves a mark in the program
         return subject.gradients(p)
 
-    extra = {**subject.extra(params), "grad_fn": counted}
-
     def step(params: Any) -> Any:
-        return subject.opt.update(
-            subject.gradients(params), subject.opt.init(params), params, **extra
-        )
+        extra = subject.extra(params, counted)
+        state = subject.opt.init(params)
+        return subject.opt.update(subject.gradients(params), state, params, **extra)
 
-    jax.eval_shape(step, params)
-    return calls
+    try:
+        return 1 + _marks(jax.make_jaxpr(step)(params).jaxpr)
+    except _Conditional:
+        return None
+
+
+class _Conditional(Exception):
+    """A mark in a part of a program that may run or not."""
+
+
+def _marks(program: Any) -> int:
+    """How often a program comes by a mark: as often as its loops turn."""
+    total = 0
+    for line in program.eqns:
+        name = line.primitive.name
+        total += name == "debug_callback"
+        values = jax.tree.leaves(line.params, is_leaf=_is_program)
+        inside = sum(_marks(getattr(x, "jaxpr", x)) for x in values if _is_program(x))
+        if inside and name in ("cond", "while"):
+            raise _Conditional
+        total += inside * (line.params["length"] if name == "scan" else 1)
+    return total
+
+
+def _is_program(x: Any) -> bool:
+    return isinstance(x, Jaxpr | ClosedJaxpr)
 
 
 def _evaluations_run(subject: Subject, steps: int) -> int:
@@ -188,7 +219,7 @@ def _evaluations_run(subject: Subject, steps: int) -> int:
         jax.debug.callback(count)
         return subject.gradients(p)
 
-    extra = {**subject.extra(params), "grad_fn": counted}
+    extra = subject.extra(params, counted)
 
     def body(state: Any, _: Any) -> tuple[Any, None]:
         return subject.opt.update(subject.gradients(params), state, params, **extra)[1], None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import optax
 
@@ -71,6 +72,7 @@ def check_transformation(
     traits: Traits | None = None,
     is_optimizer: bool = True,
     make: Callable[..., Transform] | None = None,
+    extra: Callable[[Any, dict[str, Any]], dict[str, Any]] | None = None,
     promises: Iterable[str] | None = None,
 ) -> Report:
     """Checks a gradient transformation against the contract.
@@ -82,6 +84,8 @@ def check_transformation(
       is_optimizer: whether its updates are to be added to the parameters. False for
         transformations of gradients, whose updates point uphill.
       make: the public function with working defaults, to try its errors.
+      extra: makes the extra arguments that it needs beside the reserved ones, or in their
+        place, from any parameters and a dict of the reserved ones.
       promises: which of `PROMISES` to check. All by default.
 
     Returns:
@@ -99,7 +103,8 @@ def check_transformation(
     """
     if not isinstance(opt, Transform):
         raise TypeError(f"check_transformation needs a gradlab transform, got {opt!r}")
-    subject = Subject(opt, needs, traits or Traits(), 1.0 if is_optimizer else DESCENT, make)
+    scale = 1.0 if is_optimizer else DESCENT
+    subject = Subject(opt, needs, traits or Traits(), scale, make, more=extra)
     return _check(subject, promises)
 
 

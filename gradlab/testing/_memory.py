@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -22,6 +23,7 @@ def compiled_step(
     *,
     objectives: int | None = None,
     required: tuple[str, ...] = (),
+    more: Callable[[Any, dict[str, Any]], dict[str, Any]] | None = None,
 ) -> Any:
     """One step of update and apply, compiled for one float32 array, its memory donated.
 
@@ -32,6 +34,7 @@ def compiled_step(
       size: length of the parameter.
       objectives: None, or the length of a leading axis of gradients.
       required: extra arguments that `update` needs. The loss is the sum of squares.
+      more: as `Entry.extra`.
 
     Returns:
       JAX's compiled program, for its `memory_analysis()` and `cost_analysis()`.
@@ -55,6 +58,7 @@ def compiled_step(
             "grad_fn": jax.grad(loss),
             "key": jax.random.PRNGKey(0),
         }
+        extra |= {} if more is None else more(params, extra)
         extra = {name: extra[name] for name in required}
         updates, state = opt.update(gradient, state, params, **extra)
         return optax.apply_updates(params, updates), state
@@ -76,7 +80,10 @@ def stored(subject: Subject) -> float:
     """The temporaries of a step of the subject, in multiples of the parameter."""
     objectives = OBJECTIVES if subject.stacked else None
     required = subject.opt.rule.required()
-    return temporaries(compiled_step(subject.opt, objectives=objectives, required=required))
+    program = compiled_step(
+        subject.opt, objectives=objectives, required=required, more=subject.more
+    )
+    return temporaries(program)
 
 
 def check_memory(subject: Subject) -> str:

@@ -189,7 +189,12 @@ def check_needs(subject: Subject) -> str:
     """Without an extra argument that it needs it says so."""
     params = problem_params()
     state = subject.opt.init(params)
-    for name in subject.opt.rule.required():
+    required, supplied = subject.opt.rule.required(), subject.extra(params)
+    for name in sorted(set(required) - set(supplied)):
+        require(False, f"it needs {name}, of which the entry gives no example: extra=…")
+    for name in sorted(set(supplied) - set(core.RESERVED) - set(required)):
+        require(False, f"the entry gives an example of {name}, which it does not need")
+    for name in required:
         extra = subject.extra(params)
         del extra[name]
         try:
@@ -205,4 +210,4 @@ def check_needs(subject: Subject) -> str:
         except ValueError:
             return "a summed gradient is refused"
         require(False, "a gradient that was already summed is accepted")
-    return ", ".join(subject.opt.rule.required()) or "nothing"
+    return ", ".join(required) or "nothing"

@@ -78,6 +78,7 @@ class Subject:
         1 for optimizers, a negative number for transformations of gradients.
       make: builds another instance from keyword arguments, for the checks of bad input.
       search: hyperparameters that the declared search space names.
+      more: as in `Entry.extra`.
     """
 
     opt: Transform
@@ -86,6 +87,7 @@ class Subject:
     update_scale: float = 1.0
     make: Callable[..., Transform] | None = None
     search: tuple[str, ...] = ()
+    more: Callable[[Any, dict[str, Any]], dict[str, Any]] | None = None
 
     @classmethod
     def of(cls, entry: Entry) -> Subject:
@@ -97,6 +99,7 @@ class Subject:
             DESCENT if ascends else 1.0,
             entry.make,
             tuple(entry.search_space),
+            entry.extra,
         )
 
     @property
@@ -115,15 +118,21 @@ class Subject:
             lambda p: jnp.full(lead + jnp.shape(p), fill, jnp.result_type(p)), params
         )
 
-    def extra(self, params: Any) -> dict[str, Any]:
-        """The reserved extra arguments, as a training loop would pass them."""
-        return {
+    def extra(self, params: Any, grad_fn: Callable[[Any], Any] | None = None) -> dict[str, Any]:
+        """Extra arguments, as a training loop would pass them: reserved ones and its own."""
+        reserved = {
             "value": loss(params),
             "grad": jax.grad(loss)(params),
             "value_fn": loss,
-            "grad_fn": jax.grad(loss),
+            "grad_fn": grad_fn or jax.grad(loss),
             "key": jax.random.PRNGKey(0),
         }
+        return self.completed(params, reserved)
+
+    def completed(self, params: Any, reserved: dict[str, Any]) -> dict[str, Any]:
+        """The reserved extra arguments, and those of its own, for any parameters."""
+        own = {} if self.more is None else self.more(params, reserved)
+        return {**reserved, **own}
 
     def required_extra(self, params: Any) -> dict[str, Any]:
         """Only those extra arguments without which the transformation cannot work."""

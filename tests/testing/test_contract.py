@@ -82,6 +82,61 @@ class NarrowRange(Toy):
         return super().leaf(h, jnp.round(g), v)
 
 
+class Scaled(Toy):
+    """Needs an extra argument that is not reserved."""
+
+    needs = ("strength",)
+
+    def update(self, updates, state, params=None, *, strength=None, **extra):
+        updates, state = super().update(updates, state, params, **extra)
+        return jax.tree.map(lambda u: u * strength, updates), state
+
+
+class Looping(Toy):
+    """Takes three gradients, in a loop."""
+
+    needs = ("grad_fn",)
+
+    def update(self, updates, state, params=None, *, grad_fn=None, **extra):
+        def turn(total, _):
+            return jax.tree.map(jnp.add, total, grad_fn(params)), None
+
+        updates, _ = jax.lax.scan(turn, updates, None, length=3)
+        return super().update(updates, state, params, **extra)
+
+
+class Sometimes(Toy):
+    """Takes a gradient where the state says so."""
+
+    needs = ("grad_fn",)
+
+    def update(self, updates, state, params=None, *, grad_fn=None, **extra):
+        first = sum(jnp.sum(v) for v in jax.tree.leaves(state.nu)) == 0
+        updates = jax.lax.cond(first, lambda: grad_fn(params), lambda: updates)
+        return super().update(updates, state, params, **extra)
+
+
+class LateState(NamedTuple):
+    """A count, and a key that is not read at once."""
+
+    count: Any
+    key: Any
+
+
+class Late(core.Rule):
+    """Draws at the third step."""
+
+    at: int = core.static()
+
+    def init(self, params):
+        return LateState(core.step_count(), core.initial_key(0))
+
+    def update(self, updates, state, params=None, **extra):
+        noise = jax.random.normal(state.key) * (state.count == self.at)
+        updates = jax.tree.map(lambda u: u + noise.astype(u.dtype), updates)
+        return updates, LateState(state.count + 1, state.key)
+
+
 @pytest.fixture(scope="module")
 def healthy():
     return testing.check_transformation(core.build(Toy, learning_rate=0.01))
@@ -120,6 +175,44 @@ def test_a_denial_has_to_be_necessary():
     ):
         with pytest.raises(testing.ContractError, match=words):
             testing.check_transformation(core.build(Toy), traits=traits, promises=[promise])
+
+
+def test_extra_arguments_that_are_not_reserved_are_handed_out_by_whoever_needs_them():
+    def check(rule, extra):
+        promises = ["what it needs", "it is an optax transformation", "dtypes are stable"]
+        return testing.check_transformation(core.build(rule), extra=extra, promises=promises)
+
+    def strength(params, given):
+        assert jax.tree.structure(given["grad"]) == jax.tree.structure(params)
+        return {"strength": jnp.float32(1.5)}
+
+    assert check(Scaled, strength).kept["what it needs"] == "strength"
+    with pytest.raises(testing.ContractError, match="gives no example"):
+        check(Scaled, None)
+    with pytest.raises(testing.ContractError, match="strength, which it does not need"):
+        check(Toy, strength)
+
+
+@pytest.mark.parametrize(("rule", "evaluations"), [(Looping, 4), (Sometimes, 2)])
+def test_gradients_are_counted_in_loops_and_in_conditionals(rule, evaluations):
+    def check(claim):
+        traits = core.Traits(gradient_evaluations=claim)
+        promises = ["gradient evaluations"]
+        return testing.check_transformation(core.build(rule), traits=traits, promises=promises)
+
+    assert check(evaluations).kept["gradient evaluations"] == f"{evaluations} a step"
+    with pytest.raises(testing.ContractError, match=f"takes {evaluations} gradient"):
+        check(evaluations - 1)
+
+
+def test_a_key_may_have_its_effect_in_a_later_step_but_not_never():
+    def check(at):
+        traits, rule = core.Traits(stochastic=True), core.build(Late, at=at)
+        return testing.check_transformation(rule, traits=traits, promises=["stochastic"])
+
+    assert check(2).kept["stochastic"] == "the key decides"
+    with pytest.raises(testing.ContractError, match="the key in the state has no effect"):
+        check(1000)
 
 
 def test_what_is_no_transform_of_ours_is_refused():
