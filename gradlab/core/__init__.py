@@ -34,6 +34,8 @@ from gradlab.core._fields import dtype_or_none as dtype_or_none
 from gradlab.core._fields import flag as flag
 from gradlab.core._fields import freeze as freeze
 from gradlab.core._fields import hyper as hyper
+from gradlab.core._fields import increasing_steps as increasing_steps
+from gradlab.core._fields import integer as integer
 from gradlab.core._fields import one_of as one_of
 from gradlab.core._fields import static as static
 from gradlab.core._fields import thaw as thaw
@@ -64,6 +66,7 @@ from gradlab.core._numerics import reciprocal_sqrt as reciprocal_sqrt
 from gradlab.core._numerics import sqrt as sqrt
 from gradlab.core._optimizer import Optimizer as Optimizer
 from gradlab.core._optimizer import decay_mask as decay_mask
+from gradlab.core._optimizer import weight_arrays as weight_arrays
 from gradlab.core._order import written_after as written_after
 from gradlab.core._order import written_after_params as written_after_params
 from gradlab.core._random import fusible as fusible

@@ -158,6 +158,21 @@ def count_at_least(low: int) -> Callable[[Any], int]:
     return convert
 
 
+def increasing_steps(value: Any) -> tuple[int, ...]:
+    """Step numbers from 1 on, each larger than the one before it."""
+    steps = tuple(map(count_at_least(1), value))
+    if list(steps) != sorted(set(steps)):
+        raise ValueError(f"expected steps that increase, got {value}")
+    return steps
+
+
+def integer(value: Any) -> int:
+    """An integer of either sign, for the static fields that name an axis."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
+        raise TypeError(f"expected an integer, got {value!r}")
+    return int(value)
+
+
 def one_of(*allowed: str) -> Callable[[Any], str]:
     """One of a few words, for the static fields that name a variant."""
 

@@ -6,6 +6,7 @@ import functools
 from typing import Any
 
 import jax
+import numpy as np
 import optax
 
 from gradlab.core import _tree
@@ -116,6 +117,21 @@ def decay_mask(mask: Mask, params: Params) -> Any:
         known = [jax.tree_util.keystr(p) for p, _ in jax.tree_util.tree_leaves_with_path(params)]
         raise ValueError(f"mask: selects none of the parameters {', '.join(known)}")
     return chosen
+
+
+def weight_arrays(mask: Mask, params: Params) -> Any:
+    """Which arrays hold weights, as a tree of bools: what a method for layers acts on.
+
+    Args:
+      mask: what a user chose, as for `decay_mask`. None: arrays of two or more dimensions.
+      params: the parameters.
+
+    Raises:
+      ValueError: the mask does not fit the parameters, or selects none of them.
+    """
+    if mask is None:
+        return jax.tree.map(lambda p: np.ndim(p) > 1, params)
+    return decay_mask(mask, params)
 
 
 def _schedule_state(value: Any, state_type: Any) -> Any:

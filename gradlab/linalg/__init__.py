@@ -1,5 +1,8 @@
 """Array → array: matrix functions without trees and without state."""
 
+from gradlab.linalg._masks import largest_of_units as largest_of_units
+from gradlab.linalg._masks import largest_together as largest_together
+from gradlab.linalg._masks import n_of_m as n_of_m
 from gradlab.linalg._newton_schulz import PRECONDITIONINGS as PRECONDITIONINGS
 from gradlab.linalg._newton_schulz import is_row as is_row
 from gradlab.linalg._newton_schulz import newton_schulz as newton_schulz

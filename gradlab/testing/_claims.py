@@ -23,20 +23,20 @@ def check_elementwise(subject: Subject) -> str:
     gradients = subject.gradients(params)
     _, state = step(subject, gradients, subject.opt.init(params), params)
     zeros = jax.tree.map(lambda p: jnp.zeros(p.shape, bool), params)
-    zeros["hidden"]["kernel"] = zeros["hidden"]["kernel"].at[0, 0].set(True)
-    own = np.array(flat(zeros))
 
-    def others(gradients: Any) -> np.ndarray:
-        return np.array(flat(step(subject, gradients, state, params)[0]))[~own]
+    def others(gradients: Any, place: tuple[int, int]) -> np.ndarray:
+        kernel = zeros["hidden"]["kernel"].at[place].set(True)
+        own = flat({**zeros, "hidden": {**zeros["hidden"], "kernel": kernel}})
+        return np.array(flat(step(subject, gradients, state, params)[0]))[~np.array(own)]
 
-    # More, nothing, and so much that it is the largest: a rank changes with some of them.
-    kernel = gradients["hidden"]["kernel"]
-    places = kernel.at[..., 0, 0]
-    found = []
-    for new in (places.add(2.0), places.set(0.0), places.set(1e3)):
-        changed = {**gradients, "hidden": {**gradients["hidden"], "kernel": new}}
-        found.append(np.max(np.abs(others(changed) - others(gradients))))
-    spread = float(np.max(found))
+    # Of a large weight and of a small one; more, nothing, and so much that it is the largest:
+    # a rank changes with some of them.
+    kernel, spread = gradients["hidden"]["kernel"], 0.0
+    for place in ((0, 0), (2, 2)):
+        entry, before = kernel.at[(..., *place)], others(gradients, place)
+        for new in (entry.add(2.0), entry.set(0.0), entry.set(1e3)):
+            changed = {**gradients, "hidden": {**gradients["hidden"], "kernel": new}}
+            spread = max(spread, float(np.max(np.abs(others(changed, place) - before))))
     if subject.traits.elementwise:
         require(
             spread == 0, "it claims to be elementwise, but one gradient moves other coordinates"

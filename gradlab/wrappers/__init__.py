@@ -10,7 +10,11 @@ from gradlab.wrappers._dnsam import dnsam as dnsam
 from gradlab.wrappers._friendly_sam import friendly_sam as friendly_sam
 from gradlab.wrappers._gcsam import gcsam as gcsam
 from gradlab.wrappers._gradient_norm_penalty import gradient_norm_penalty as gradient_norm_penalty
+from gradlab.wrappers._granet import granet as granet
 from gradlab.wrappers._gsam import gsam as gsam
+from gradlab.wrappers._iterative_magnitude_pruning import (
+    iterative_magnitude_pruning as iterative_magnitude_pruning,
+)
 from gradlab.wrappers._kahan_summation import kahan_summation as kahan_summation
 from gradlab.wrappers._lawa import lawa as lawa
 from gradlab.wrappers._lookahead import lookahead as lookahead
