@@ -28,12 +28,16 @@ class Around(Rule):
         return getattr(self, self.inner_field).rule
 
     def check_composition(self) -> None:
-        if self.inner_rule.settles_params() and not self.keeps_updates:
-            inner, own = self.inner_rule.owner(), self.owner()
-            raise ValueError(
-                f"{own}: {self.inner_field}={inner}(…) relies on it that parameters land where "
-                f"its updates say, and {own} changes them; write {inner}({own}(…))"
-            )
+        if self.keeps_updates or not self.inner_rule.settles_params():
+            return
+        inner, own = self.inner_rule.owner(), self.owner()
+        remedy = f"write {inner}({own}(…))"
+        if self.settles and not self.inner_rule.shows_wide_updates():
+            remedy = f"the two cannot be put together, as {own} relies on that, too"
+        raise ValueError(
+            f"{own}: {self.inner_field}={inner}(…) relies on it that parameters land where its "
+            f"updates say, and {own} changes them; {remedy}"
+        )
 
     def settles_params(self) -> bool:
         return self.settles or self.inner_rule.settles_params()

@@ -37,15 +37,6 @@ class Ahead(core.Wrapper):
     settles = True
     keeps_updates = False
 
-    def check_composition(self) -> None:
-        inner = self.inner.rule
-        if inner.settles_params() and not inner.shows_wide_updates():
-            raise ValueError(
-                f"{self.owner()}: inner={inner.owner()}(…) holds the parameters displaced already; "
-                "one displacement has one owner"
-            )
-        super().check_composition()
-
     def displacement(self, updates: Updates) -> Updates:
         """How far the parameters are to be displaced after these updates."""
         raise NotImplementedError(f"{type(self).__name__} has to define displacement")

@@ -18,6 +18,9 @@ class Pruned(core.Wrapper):
     The inner optimizer sees no gradient of them. An array that is never pruned has one True.
     """
 
+    settles = True
+    keeps_updates = False
+
     mask: Mask = static(default=None)
 
     def dense(self, params: Params) -> Any:
