@@ -42,7 +42,11 @@ def temporaries(limits: Limits, tiny: bool, notify: Callable[[str], None]) -> li
 
 def _row(entry: catalog.Entry, size: int) -> Row:
     opt, stacked = entry.make(), "stacked" in entry.needs
-    settings = {"objectives": _OBJECTIVES if stacked else None, "required": opt.rule.required()}
+    settings = {
+        "objectives": _OBJECTIVES if stacked else None,
+        "required": opt.rule.required(),
+        "more": entry.extra,
+    }
     row: Row = {"method": entry.name, "elementwise": entry.traits.elementwise}
     row |= _described(testing.compiled_step(opt, size, **settings), size, "")
     theirs = _of_optax(entry)
