@@ -13,7 +13,6 @@ from rich.table import Table
 from gradlab import catalog
 from gradlab.bench.errors import StudyError
 
-
 _OF_ANY_KIND = ("smooth", "kinks", "complex", "stochastic")
 """Traits that say something about a function that is no gradient transformation, too."""
 

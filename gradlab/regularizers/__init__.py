@@ -3,6 +3,7 @@
 A regularizer is a callable pytree whose leaves are its hyperparameters:
 `loss(params) + gl.norm_loss(0.01)(params)`.
 """
+
 from gradlab.regularizers._hessian_alignment import hessian_alignment as hessian_alignment
 from gradlab.regularizers._norm_loss import norm_loss as norm_loss
 from gradlab.regularizers._spectral_decoupling import spectral_decoupling as spectral_decoupling

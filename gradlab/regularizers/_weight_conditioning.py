@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import jax
 
 from gradlab import core
@@ -32,9 +30,7 @@ class WeightConditioning(core.Reparameterization):
 
 
 @core.builds(WeightConditioning)
-def weight_conditioning(
-    *, units: str = "outputs", mask: core.Mask = None, stack_axes: int = 0
-):
+def weight_conditioning(*, units: str = "outputs", mask: core.Mask = None, stack_axes: int = 0):
     r"""Weight conditioning divides the weights that a layer uses by the norms of its rows.
 
     $$W \leftarrow D^{-1} W,\quad D = \mathrm{diag}\big(\lVert w_1 \rVert_2, \dots,

@@ -109,9 +109,7 @@ def _second_difference(values: np.ndarray, stride: int) -> np.ndarray:
 def _lines(tree: Any) -> dict[str, tuple[Any, Any]]:
     """Lines of trees, as offset and slope."""
     zero = jax.tree.map(jnp.zeros_like, tree)
-    turning = jax.tree.map(
-        lambda g: g * jnp.cos(7.0 * jnp.arange(g.size)).reshape(g.shape), tree
-    )
+    turning = jax.tree.map(lambda g: g * jnp.cos(7.0 * jnp.arange(g.size)).reshape(g.shape), tree)
     return {
         "a line through zero": (zero, tree),
         "a line that turns": (tree, turning),

@@ -28,7 +28,9 @@ def test_value_and_gradient_are_the_papers(shape):
 def test_descending_it_brings_every_unit_to_norm_one():
     params = {"dense": draw(7, 4) * 3, "conv": draw(3, 3, 2, 5) * 0.1}
     params = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), params)
-    step = jax.jit(lambda p: jax.tree.map(lambda x, g: x - 0.1 * g, p, jax.grad(gl.norm_loss(1.0))(p)))
+    step = jax.jit(
+        lambda p: jax.tree.map(lambda x, g: x - 0.1 * g, p, jax.grad(gl.norm_loss(1.0))(p))
+    )
     for _ in range(100):
         params = step(params)
     np.testing.assert_allclose(np.linalg.norm(params["dense"], axis=0), 1, rtol=1e-5)
@@ -44,9 +46,16 @@ def test_a_unit_of_zeros_costs_one_and_has_gradient_zero():
 
 def test_vectors_count_only_in_a_mask_and_there_they_raise():
     penalty = gl.norm_loss(1.0)
-    params = {"kernel": jnp.full((2, 2), 2.0), "bias": jnp.ones(2), "steps": jnp.arange(6).reshape(2, 3)}
+    params = {
+        "kernel": jnp.full((2, 2), 2.0),
+        "bias": jnp.ones(2),
+        "steps": jnp.arange(6).reshape(2, 3),
+    }
     assert float(penalty(params)) == float(penalty(params["kernel"]))
-    for mask in ({"kernel": True, "bias": False, "steps": False}, gl.by_path({True: "ker*"}, False)):
+    for mask in (
+        {"kernel": True, "bias": False, "steps": False},
+        gl.by_path({True: "ker*"}, False),
+    ):
         assert float(gl.norm_loss(1.0, mask=mask)(params)) == float(penalty(params))
     with pytest.raises(ValueError, match=r"norm_loss: mask .*\['bias'\].*\(2,\).*at least 2 axes"):
         gl.norm_loss(mask={"kernel": True, "bias": True, "steps": False})(params)

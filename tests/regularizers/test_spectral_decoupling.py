@@ -19,9 +19,7 @@ def test_value_and_gradient_are_the_papers():
     logits, labels = draw(6, 2), np.array([0, 1, 1, 0, 0, 1])
     with jax.enable_x64(True):
         penalty = gl.spectral_decoupling((0.3, 0.7), (2.5, 0.44), reduction="sum")
-        expected = paper(
-            logits, labels, weight={0: 0.3, 1: 0.7}, center={0: 2.5, 1: 0.44}
-        )
+        expected = paper(logits, labels, weight={0: 0.3, 1: 0.7}, center={0: 2.5, 1: 0.44})
         value, slope = jax.value_and_grad(penalty)(jnp.asarray(logits), jnp.asarray(labels))
         np.testing.assert_allclose(value, expected, rtol=1e-10)
         weight, center = np.array([0.3, 0.7])[labels], np.array([2.5, 0.44])[labels]
@@ -32,7 +30,9 @@ def test_value_and_gradient_are_the_papers():
 def test_for_one_output_the_authors_code_is_twice_the_weight(shape):
     logits = draw(*shape)
     np.testing.assert_allclose(
-        gl.spectral_decoupling(2 * 0.1)(jnp.asarray(logits)), 0.1 * authors_penalty(logits), rtol=1e-6
+        gl.spectral_decoupling(2 * 0.1)(jnp.asarray(logits)),
+        0.1 * authors_penalty(logits),
+        rtol=1e-6,
     )
 
 
@@ -104,5 +104,7 @@ def test_each_number_of_a_class_is_a_hyperparameter():
     penalty = gl.spectral_decoupling((0.3, 0.7), 1.0)
     assert gl.hyperparameters(penalty) == {"weight[0]": 0.3, "weight[1]": 0.7, "center": 1.0}
     slope = jax.grad(lambda p: p(jnp.ones((2, 1)) * 3, jnp.array([0, 0])))(gl.as_arrays(penalty))
-    np.testing.assert_allclose(list(gl.hyperparameters(slope).values()), [2.0, 0.0, -0.6], rtol=1e-6)
+    np.testing.assert_allclose(
+        list(gl.hyperparameters(slope).values()), [2.0, 0.0, -0.6], rtol=1e-6
+    )
     assert optax.tree.size(penalty) == 3

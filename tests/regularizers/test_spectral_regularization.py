@@ -14,7 +14,11 @@ def draw(*shape, seed=0):
 
 
 def parameters():
-    return {"conv": jnp.asarray(draw(3, 3, 2, 5)), "dense": jnp.asarray(draw(6, 4)), "bias": jnp.ones(4)}
+    return {
+        "conv": jnp.asarray(draw(3, 3, 2, 5)),
+        "dense": jnp.asarray(draw(6, 4)),
+        "bias": jnp.ones(4),
+    }
 
 
 def with_singular_values(*sizes):
@@ -30,7 +34,9 @@ def test_three_steps_with_a_state_are_the_papers():
         vectors = [np.asarray(v)[0] for v in state.vectors]
         for t in range(3):
             params = jax.tree.map(lambda x, t=t: x + 0.1 * t, params)
-            matrices = [np.asarray(params[k]).reshape(-1, params[k].shape[-1]) for k in ("conv", "dense")]
+            matrices = [
+                np.asarray(params[k]).reshape(-1, params[k].shape[-1]) for k in ("conv", "dense")
+            ]
             loss, vectors = paper(matrices, vectors, weight=0.3, power=1.5)
             np.testing.assert_allclose(penalty(params, state), loss, rtol=1e-10)
             state = penalty.advance(params, state)
@@ -77,13 +83,14 @@ def test_without_a_state_one_that_stands_out_is_brought_to_one():
     step = jax.jit(lambda x: x - 0.01 * jax.grad(gl.spectral_regularization(1.0))(x))
     for _ in range(300):
         x = step(x)
-    np.testing.assert_allclose(
-        np.linalg.svd(x, compute_uv=False), [1.0, 0.8, 0.5, 0.1], atol=0.02
-    )
+    np.testing.assert_allclose(np.linalg.svd(x, compute_uv=False), [1.0, 0.8, 0.5, 0.1], atol=0.02)
 
 
 def test_one_iteration_a_step_follows_the_singular_value():
-    penalty, params = gl.spectral_regularization(1.0, num_iters=1), {"w": jnp.asarray(draw(6, 4), jnp.float32)}
+    penalty, params = (
+        gl.spectral_regularization(1.0, num_iters=1),
+        {"w": jnp.asarray(draw(6, 4), jnp.float32)},
+    )
     state = penalty.init(params)
     step = jax.jit(lambda s: (penalty(params, s), penalty.advance(params, s)))
     values = []
@@ -97,7 +104,10 @@ def test_one_iteration_a_step_follows_the_singular_value():
 
 def test_gains_are_kept_near_one_and_biases_near_zero_when_they_are_named():
     params = {"w": jnp.eye(3), "gain": jnp.array([1.0, 2.0]), "bias": jnp.array([3.0, 4.0])}
-    named = {"gains": gl.by_path({True: "gain"}, False), "biases": gl.by_path({True: "bias"}, False)}
+    named = {
+        "gains": gl.by_path({True: "gain"}, False),
+        "biases": gl.by_path({True: "bias"}, False),
+    }
     plain, both = gl.spectral_regularization(1.0), gl.spectral_regularization(1.0, **named)
     np.testing.assert_allclose(plain(params), 0, atol=1e-10)
     np.testing.assert_allclose(both(params), (2.0**2 - 1) ** 2 + 5.0**4, rtol=1e-6)
@@ -109,7 +119,9 @@ def test_gains_are_kept_near_one_and_biases_near_zero_when_they_are_named():
 def test_a_stack_of_layers_is_the_sum_over_layers():
     kernels = jnp.asarray(draw(3, 4, 2), jnp.float32)
     penalty = gl.spectral_regularization(0.5)
-    stacked = gl.spectral_regularization(0.5, stack_axes=1)({"kernel": kernels, "bias": kernels[:, 0]})
+    stacked = gl.spectral_regularization(0.5, stack_axes=1)(
+        {"kernel": kernels, "bias": kernels[:, 0]}
+    )
     np.testing.assert_allclose(stacked, sum(map(penalty, kernels)), rtol=1e-5)
 
 

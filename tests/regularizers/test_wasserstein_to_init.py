@@ -77,7 +77,9 @@ def test_narrow_parameters_are_kept_in_float32_and_never_by_alias():
 
 def test_bad_input_says_what_is_wrong():
     penalty = gl.wasserstein_to_init()
-    with pytest.raises(ValueError, match=r"wasserstein_to_init: weight=-1\.0 is outside \[0, inf\)"):
+    with pytest.raises(
+        ValueError, match=r"wasserstein_to_init: weight=-1\.0 is outside \[0, inf\)"
+    ):
         gl.wasserstein_to_init(-1.0)
     with pytest.raises(ValueError, match=r"wasserstein_to_init: .*\(3,\).*\(4,\)"):
         penalty(jnp.ones(3), penalty.init(jnp.ones(4)))
