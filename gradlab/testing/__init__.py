@@ -16,3 +16,5 @@ from gradlab.testing._memory import SIZE as SIZE
 from gradlab.testing._memory import compiled_step as compiled_step
 from gradlab.testing._memory import temporaries as temporaries
 from gradlab.testing._subject import Subject as Subject
+from gradlab.testing._subject import objectives as objectives
+from gradlab.testing._subject import problem_params as problem_params

@@ -30,7 +30,7 @@ def hessian_alignment(
     gradient_weight: float,
     signs: np.ndarray | None = None,
 ) -> float:
-    """Hemati et al. 2023, arXiv:2308.11778v1: the penalty, from gradient and Hessian of each domain.
+    """Hemati et al. 2023, arXiv:2308.11778v1: the penalty, from derivatives by domain.
 
     With `signs`, one row for each sample, Hutchinson's estimates of diagonals take the place of
     the products of Hessian and gradient.

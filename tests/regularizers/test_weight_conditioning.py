@@ -89,7 +89,7 @@ def test_half_precision_norms_do_not_overflow():
 
 def test_bad_input_names_argument_and_bound():
     with pytest.raises(
-        ValueError, match="weight_conditioning: units='rows': .*'outputs', 'inputs'"
+        ValueError, match=r"weight_conditioning: units='rows': .*'outputs', 'inputs'"
     ):
         gl.weight_conditioning(units="rows")
     with pytest.raises(ValueError, match=r"\['bias'\].*at least 2 axes"):
