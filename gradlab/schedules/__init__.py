@@ -26,3 +26,5 @@ from gradlab.schedules._polynomial import constant_schedule as constant_schedule
 from gradlab.schedules._polynomial import linear_schedule as linear_schedule
 from gradlab.schedules._polynomial import polynomial_schedule as polynomial_schedule
 from gradlab.schedules._polynomial import warmup_constant_schedule as warmup_constant_schedule
+from gradlab.schedules._untuned import palm_b2_schedule as palm_b2_schedule
+from gradlab.schedules._untuned import untuned_warmup_schedule as untuned_warmup_schedule

@@ -10,6 +10,7 @@ from optax.transforms import unitwise_norm as unitwise_norm
 
 from gradlab.core import chain as chain
 from gradlab.core import named_chain as named_chain
+from gradlab.transforms._a_law_compress import a_law_compress as a_law_compress
 from gradlab.transforms._adaptive_grad_clip import adaptive_grad_clip as adaptive_grad_clip
 from gradlab.transforms._add_noise import add_noise as add_noise
 from gradlab.transforms._cautious_weight_decay import cautious_weight_decay as cautious_weight_decay
@@ -29,6 +30,7 @@ from gradlab.transforms._hebbian_orthogonal_projection import (
 from gradlab.transforms._keep_largest_gradients import (
     keep_largest_gradients as keep_largest_gradients,
 )
+from gradlab.transforms._mu_law_compress import mu_law_compress as mu_law_compress
 from gradlab.transforms._orthogonal_to_params import orthogonal_to_params as orthogonal_to_params
 from gradlab.transforms._progressive_gradient_flow import (
     progressive_gradient_flow as progressive_gradient_flow,
@@ -41,3 +43,4 @@ from gradlab.transforms._sobolev_gradient import sobolev_gradient as sobolev_gra
 from gradlab.transforms._sparse_update_mask import sparse_update_mask as sparse_update_mask
 from gradlab.transforms._tract import tract as tract
 from gradlab.transforms._zero_nans import zero_nans as zero_nans
+from gradlab.transforms._softsign_compress import softsign_compress as softsign_compress
