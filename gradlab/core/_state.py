@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -155,21 +155,67 @@ def state_sharding(opt: Transform, params: Any) -> Any:
     Returns:
       A tree like the state, with a sharding at each leaf.
     """
-    placed = {
-        (path_name(path), np.shape(p)): p.sharding
-        for path, p in jax.tree_util.tree_leaves_with_path(params)
-    }
-    first = next(iter(placed.values()), None)
+    owners = ParameterPaths(params)
+    first = next((p.sharding for p in jax.tree.leaves(params)), None)
     state = jax.eval_shape(opt.init, params)
 
     def leaf(path: Any, x: Any) -> Any:
-        for start in range(len(path) + 1):
-            found = placed.get((path_name(path[start:]), x.shape))
+        # A part of an array that is kept in parts lies one step below it.
+        for whole in (path, path[:-1]):
+            found = owners.find(whole, x.shape)
             if found is not None:
-                return found
+                return found.parameter.sharding
         return _replicated(first)
 
     return jax.tree_util.tree_map_with_path(leaf, state)
+
+
+class Belonging(NamedTuple):
+    """The parameter that an array of a state is kept for.
+
+    Attributes:
+      parameter: an array, or its shape and dtype.
+      field: the name of what the state keeps for each parameter, such as `mu`.
+    """
+
+    parameter: Any
+    field: str
+
+
+class ParameterPaths:
+    """Finds the parameter that an array of a state is kept for.
+
+    The path of such an array ends with that of the parameter, and it has the same shape.
+    """
+
+    def __init__(self, params: Any) -> None:
+        leaves = jax.tree_util.tree_leaves_with_path(params)
+        self._known = {path_name(path): p for path, p in leaves}
+
+    def find(self, path: Any, shape: tuple[int, ...] | None) -> Belonging | None:
+        """The parameter of one array; None for counts and all else that is like none.
+
+        Args:
+          path: where the array lies in the state.
+          shape: that of the array; None for what is kept in another shape.
+        """
+        for start in range(len(path) + 1):
+            parameter = self._known.get(path_name(path[start:]))
+            if parameter is not None and shape in (None, np.shape(parameter)):
+                return Belonging(parameter, _field(path[:start]))
+        return None
+
+    def fields(self, state: Any) -> set[str]:
+        """The names of all that a state keeps for parameters."""
+        leaves = jax.tree_util.tree_leaves_with_path(state)
+        found = (self.find(path, np.shape(x)) for path, x in leaves)
+        return {belonging.field for belonging in found if belonging is not None}
+
+
+def _field(path: Any) -> str:
+    """The last name on a path; positions have none."""
+    names = (getattr(key, "name", getattr(key, "key", None)) for key in reversed(path))
+    return next((name for name in names if isinstance(name, str)), "")
 
 
 def _replicated(sharding: Any) -> Any:

@@ -1,5 +1,11 @@
 """Array → array: matrix functions without trees and without state."""
 
+from gradlab.linalg._codecs import CODECS as CODECS
+from gradlab.linalg._codecs import Codec as Codec
+from gradlab.linalg._codecs import codec_named as codec_named
+from gradlab.linalg._codecs import decode as decode
+from gradlab.linalg._codecs import dynamic_map as dynamic_map
+from gradlab.linalg._codecs import encode as encode
 from gradlab.linalg._newton_schulz import PRECONDITIONINGS as PRECONDITIONINGS
 from gradlab.linalg._newton_schulz import is_row as is_row
 from gradlab.linalg._newton_schulz import newton_schulz as newton_schulz

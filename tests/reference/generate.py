@@ -26,6 +26,7 @@ PINS = (
     "adabelief-pytorch==0.2.1",
     "lion-pytorch==0.2.5",
     "torch-adopt==0.1.0",
+    "bitsandbytes==0.50.2",
 )
 
 
@@ -43,9 +44,16 @@ def check_versions() -> None:
 
 def all_cases(checkouts: Path | None) -> list:
     """The generators import torch and jax, so they are imported late."""
-    from .generators import aggregators, optax_curves, sharpness, torch_optim, torch_packages
+    from .generators import (
+        aggregators,
+        low_precision,
+        optax_curves,
+        sharpness,
+        torch_optim,
+        torch_packages,
+    )
 
-    modules = (torch_optim, torch_packages, optax_curves, aggregators, sharpness)
+    modules = (torch_optim, torch_packages, optax_curves, aggregators, sharpness, low_precision)
     found = [case for module in modules for case in module.cases()]
     if checkouts is not None:
         found += torch_packages.authors_cases(checkouts)
