@@ -37,6 +37,7 @@ from gradlab.core._fields import hyper as hyper
 from gradlab.core._fields import increasing_steps as increasing_steps
 from gradlab.core._fields import integer as integer
 from gradlab.core._fields import one_of as one_of
+from gradlab.core._fields import optional as optional
 from gradlab.core._fields import static as static
 from gradlab.core._fields import thaw as thaw
 from gradlab.core._groups import Groups as Groups
@@ -79,6 +80,7 @@ from gradlab.core._rule import data_of as data_of
 from gradlab.core._schedule import Schedule as Schedule
 from gradlab.core._schedule import adopt_schedule as adopt_schedule
 from gradlab.core._schedule import at as at
+from gradlab.core._state import ParameterPaths as ParameterPaths
 from gradlab.core._state import current as current
 from gradlab.core._state import eval_params as eval_params
 from gradlab.core._state import measurements as measurements

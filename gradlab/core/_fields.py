@@ -184,6 +184,11 @@ def one_of(*allowed: str) -> Callable[[Any], str]:
     return convert
 
 
+def optional(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """None, or what another conversion takes."""
+    return lambda value: None if value is None else convert(value)
+
+
 def is_tracer(value: Any) -> bool:
     return isinstance(value, Tracer)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -178,13 +178,19 @@ def state_sharding(opt: Transform, params: Any) -> Any:
     Returns:
       A tree like the state, with a sharding at each leaf.
     """
-    leaves = jax.tree.leaves(params)
-    shardings = [p.sharding for p in leaves]
-    first = next(iter(shardings), None)
+    owners = ParameterPaths(params)
+    first = next((p.sharding for p in jax.tree.leaves(params)), None)
     state = jax.eval_shape(opt.init, params)
-    owners = owners_in_state(state, params)
-    found = [_replicated(first) if i is None else shardings[i] for i in owners]
-    return jax.tree.unflatten(jax.tree.structure(state), found)
+
+    def leaf(path: Any, x: Any) -> Any:
+        # A part of an array that is kept in parts lies one step below it.
+        for whole in (path, path[:-1]):
+            found = owners.find(whole, x.shape)
+            if found is not None:
+                return found.parameter.sharding
+        return _replicated(first)
+
+    return jax.tree_util.tree_map_with_path(leaf, state)
 
 
 def owners_in_state(state: Any, params: Any) -> list[int | None]:
@@ -198,16 +204,64 @@ def owners_in_state(state: Any, params: Any) -> list[int | None]:
       For each leaf of the state the position of a leaf of the parameters; None for what is
       kept for none of them, or has another shape.
     """
-    places = {
-        (path_name(path), np.shape(p)): position
-        for position, (path, p) in enumerate(jax.tree_util.tree_leaves_with_path(params))
-    }
+    owners = ParameterPaths(params)
+    leaves = jax.tree_util.tree_leaves_with_path(state)
+    found = (owners.find(path, np.shape(x)) for path, x in leaves)
+    return [None if belonging is None else belonging.position for belonging in found]
 
-    def owner(path: Any, x: Any) -> int | None:
-        keys = ((path_name(path[start:]), np.shape(x)) for start in range(len(path) + 1))
-        return next((places[key] for key in keys if key in places), None)
 
-    return [owner(path, x) for path, x in jax.tree_util.tree_leaves_with_path(state)]
+class Belonging(NamedTuple):
+    """The parameter that an array of a state is kept for.
+
+    Attributes:
+      position: of the parameter, among the leaves of all.
+      parameter: an array, or its shape and dtype.
+      field: the name of what the state keeps for each parameter, such as `mu`.
+    """
+
+    position: int
+    parameter: Any
+    field: str
+
+
+class ParameterPaths:
+    """Finds the parameter that an array of a state is kept for.
+
+    The path of such an array ends with that of the parameter, and it has the same shape.
+    """
+
+    def __init__(self, params: Any) -> None:
+        leaves = jax.tree_util.tree_leaves_with_path(params)
+        self._known = {path_name(path): row for row, (path, _) in enumerate(leaves)}
+        self._parameters = [p for _, p in leaves]
+
+    def find(self, path: Any, shape: tuple[int, ...] | None) -> Belonging | None:
+        """The parameter of one array; None for counts and all else that is like none.
+
+        Args:
+          path: where the array lies in the state.
+          shape: that of the array; None for what is kept in another shape.
+        """
+        for start in range(len(path) + 1):
+            position = self._known.get(path_name(path[start:]))
+            if position is None:
+                continue
+            parameter = self._parameters[position]
+            if shape in (None, np.shape(parameter)):
+                return Belonging(position, parameter, _field(path[:start]))
+        return None
+
+    def fields(self, state: Any) -> set[str]:
+        """The names of all that a state keeps for parameters."""
+        leaves = jax.tree_util.tree_leaves_with_path(state)
+        found = (self.find(path, np.shape(x)) for path, x in leaves)
+        return {belonging.field for belonging in found if belonging is not None}
+
+
+def _field(path: Any) -> str:
+    """The last name on a path; positions have none."""
+    names = (getattr(key, "name", getattr(key, "key", None)) for key in reversed(path))
+    return next((name for name in names if isinstance(name, str)), "")
 
 
 def _replicated(sharding: Any) -> Any:

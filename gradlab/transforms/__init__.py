@@ -40,7 +40,7 @@ from gradlab.transforms._running_median_gradient import (
     running_median_gradient as running_median_gradient,
 )
 from gradlab.transforms._sobolev_gradient import sobolev_gradient as sobolev_gradient
+from gradlab.transforms._softsign_compress import softsign_compress as softsign_compress
 from gradlab.transforms._sparse_update_mask import sparse_update_mask as sparse_update_mask
 from gradlab.transforms._tract import tract as tract
 from gradlab.transforms._zero_nans import zero_nans as zero_nans
-from gradlab.transforms._softsign_compress import softsign_compress as softsign_compress

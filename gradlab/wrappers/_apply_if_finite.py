@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import optax
 from optax import ApplyIfFiniteState
@@ -12,6 +11,7 @@ from optax import ApplyIfFiniteState
 from gradlab import core
 from gradlab.core import Params, Updates, static
 from gradlab.optimizers.momentum import sgd
+from gradlab.wrappers._skipping import step_or_stay
 
 
 class ApplyIfFinite(core.Wrapper):
@@ -30,13 +30,8 @@ class ApplyIfFinite(core.Wrapper):
         row = jnp.where(finite, 0, optax.safe_increment(state.notfinite_count))
         total = state.total_notfinite
         accepted = finite | (row > self.max_consecutive_errors)
-        # A choice between values, not between programs: it stays one under vmap, and no
-        # derivative passes through what is not finite.
-        safe = jax.tree.map(lambda g: jnp.where(accepted, g, 0), updates)
-        steps, new = self.inner.rule.update(safe, state.inner_state, params, **extra)
-        steps = jax.tree.map(lambda u: jnp.where(accepted, u, 0), steps)
-        inner_state = jax.tree.map(
-            lambda a, b: jnp.where(accepted, a.astype(b.dtype), b), new, state.inner_state
+        steps, inner_state = step_or_stay(
+            accepted, self.inner, updates, state.inner_state, params, extra
         )
         total = jnp.where(finite, total, optax.safe_increment(total))
         return steps, ApplyIfFiniteState(row, finite, total, inner_state)

@@ -28,6 +28,7 @@ PINS = (
     "adabelief-pytorch==0.2.1",
     "lion-pytorch==0.2.5",
     "torch-adopt==0.1.0",
+    "bitsandbytes==0.50.2",
 )
 
 

@@ -41,6 +41,25 @@ class Unused(Toy):
     momentum: core.Scalar = hyper("[0, 1)", default=0.5)
 
 
+class LeavesOutOverflow(Toy):
+    """Shrinks its state where a gradient is infinite, by what else has no effect."""
+
+    backoff: core.Scalar = hyper("(0, 1)", default=0.5)
+
+    def leaf(self, h, g, v):
+        finite = jnp.isfinite(g)
+        update, new = super().leaf(h, jnp.where(finite, g, 0), v)
+        return update, jnp.where(finite, new, self.after(h, v))
+
+    def after(self, h, v):
+        return h.backoff * v
+
+
+class UnusedAfterOverflow(LeavesOutOverflow):
+    def after(self, h, v):
+        return v
+
+
 class PlainRoot(Toy):
     def leaf(self, h, g, v):
         v = core.average(v.real, core.abs_sq(g), h.decay)
@@ -151,6 +170,7 @@ def test_a_rule_of_ones_own_passes_every_promise(healthy):
     ("rule", "promise", "words"),
     [
         (Unused, "every hyperparameter is consumed", "momentum has no effect"),
+        (UnusedAfterOverflow, "every hyperparameter is consumed", "backoff has no effect"),
         (PlainRoot, "hypergradients are finite at zero", "the derivative by learning_rate is nan"),
         (StopsGradient, "hypergradients equal finite differences", "the finite difference"),
         (Aliases, "the first step can donate", "aliased"),
@@ -162,6 +182,11 @@ def test_a_rule_of_ones_own_passes_every_promise(healthy):
 def test_a_broken_promise_is_named(rule, promise, words):
     with pytest.raises(testing.ContractError, match=words):
         testing.check_transformation(core.build(rule), promises=[promise])
+
+
+def test_what_decides_only_after_an_overflow_has_an_effect():
+    rule = core.build(LeavesOutOverflow)
+    assert testing.check_transformation(rule, promises=["every hyperparameter is consumed"]).kept
 
 
 def test_a_denial_has_to_be_necessary():
