@@ -62,6 +62,10 @@ class DynamicLossScale(core.Wrapper):
         scale = jnp.asarray(scale, state.scale.dtype)
         return steps, DynamicLossScaleState(scale, count, skipped, inner_state)
 
+    def measurements(self, state: Any) -> dict[str, Any]:
+        own = {"loss_scale": state.scale, "skipped_steps": state.skipped}
+        return super().measurements(state) | own
+
 
 def scale_loss(state: Any, loss: Any) -> jax.Array:
     """The loss times the scale that a state holds, for its gradient to be taken.
