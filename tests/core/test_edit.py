@@ -173,6 +173,29 @@ def test_twenty_learning_rates_and_an_equal_rebuild_share_one_trace():
     assert traces == 1
 
 
+def test_a_hyperparameter_changes_in_the_middle_of_a_run_without_a_new_trace():
+    traces = 0
+
+    @jax.jit
+    def step(opt, state, params):
+        nonlocal traces
+        traces += 1
+        updates, state = opt.update(params, state, params)
+        return jax.tree.map(jnp.add, params, updates), state
+
+    opt, params = gl.adamw(0.1), PARAMS
+    state = opt.init(params)
+    for rate in (0.1, 0.1, 0.0, 0.0, 0.2):
+        opt = gl.replace(opt, learning_rate=rate)
+        assert gl.current(opt, state)["learning_rate"] == rate
+        before = params
+        params, state = step(opt, state, params)
+        moved = not jax.tree.all(jax.tree.map(np.array_equal, before, params))
+        assert moved == (rate > 0)
+    assert traces == 1
+    assert int(gl.tree.get(state, "count")) == 5
+
+
 def test_a_custom_vjp_takes_an_optimizer_as_an_ordinary_argument():
     @jax.custom_vjp
     def f(opt, x):
