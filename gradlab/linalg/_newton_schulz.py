@@ -7,10 +7,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from gradlab import core
 
 PRECONDITIONINGS = ("frobenius", "spectral", "aol", "schatten")
+
+LARGE = 2**16
+"""From so many elements on, a matrix keeps the cores of a CPU busy by itself."""
 
 
 def newton_schulz(
@@ -47,6 +51,18 @@ def newton_schulz(
     rows = list(coeffs) if is_row(coeffs[0]) else [coeffs] * steps
     triples = [[jnp.asarray(c, dtype) for c in row] for row in rows]
     eps = jnp.asarray(eps, dtype)
+
+    def orthogonal(x: jax.Array) -> jax.Array:
+        return _iterate(x, triples, eps, preconditioning)
+
+    large = x.ndim == 3 and x.shape[0] > 1 and x.shape[1] * x.shape[2] >= LARGE
+    if not large or not core.is_staged(x):
+        return orthogonal(x)
+    # One matrix after the other stays in the cache of a CPU from step to step.
+    return lax.platform_dependent(x, cpu=lambda x: lax.map(orthogonal, x), default=orthogonal)
+
+
+def _iterate(x: jax.Array, triples: list, eps: jax.Array, preconditioning: str) -> jax.Array:
     if preconditioning == "frobenius":
         x = core.divide(x, core.norm(x, axis=(-2, -1), keepdims=True) + eps)
     elif preconditioning == "spectral":

@@ -57,3 +57,16 @@ def test_complex_matrices_and_matrices_without_elements():
         y = newton_schulz(x, CONVERGENT, steps=25, preconditioning=preconditioning)
         np.testing.assert_allclose(y @ y.conj().T, np.eye(3), atol=1e-5)
     assert newton_schulz(jnp.zeros((2, 0, 3)), CONVERGENT).shape == (2, 0, 3)
+
+
+def test_large_matrices_take_turns_inside_of_a_program_with_the_same_numbers():
+    x = jnp.asarray(np.random.default_rng(3).normal(size=(3, 200, 400)), jnp.float32)
+    together, in_turns = newton_schulz(x, paper.STANDARD), jax.jit(newton_schulz, static_argnums=1)
+    program = in_turns.lower(x, paper.STANDARD).as_text()
+    assert "stablehlo.while" in program
+    assert "stablehlo.while" not in in_turns.lower(x[:, :20, :20], paper.STANDARD).as_text()
+    np.testing.assert_allclose(in_turns(x, paper.STANDARD), together, atol=1e-5)
+    swept = jax.jit(jax.vmap(lambda y: newton_schulz(y, paper.STANDARD)))(x[None])
+    np.testing.assert_allclose(swept[0], together, atol=1e-5)
+    slope = jax.grad(lambda y: jnp.sum(newton_schulz(y, paper.STANDARD, steps=2) ** 3))
+    np.testing.assert_allclose(jax.jit(slope)(x), slope(x), rtol=1e-3, atol=1e-6)
