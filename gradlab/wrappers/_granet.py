@@ -12,7 +12,6 @@ from jax import lax
 
 from gradlab import core
 from gradlab.core import Mask, Params, Scalar, Updates, hyper, static
-from gradlab.linalg import largest, portion
 from gradlab.optimizers.momentum import sgd
 from gradlab.wrappers._pruned import Pruned
 
@@ -61,24 +60,12 @@ class GraNet(Pruned):
             sparsity = self.initial_sparsity - self.final_sparsity
             kept = self.keep_largest(sizes, old, 1 - self.final_sparsity - sparsity * left**3)
             rate = self.regrowth * (1 + jnp.cos(math.pi * jnp.minimum(t / self.end, 1))) / 2
-            return jax.tree.map(
-                lambda *row: _regrown(rate, *row), sizes, gradients, kept, is_leaf=core.is_none
-            )
+            return self.exchange(rate, sizes, gradients, kept)
 
         kept = lax.cond(due, change, lambda: old)
         # What has just grown starts at zero, whatever momentum is left of it.
         stay = jax.tree.map(lambda new, before: new & before, kept, old)
         return self.to_zero(updates, stay, params), GraNetState(count, kept, inner_state)
-
-
-def _regrown(rate: Any, size: Any, g: Any, kept: Any) -> Any:
-    """The mask with its smallest weights exchanged for those of the largest gradients."""
-    if size is None or kept.ndim == 0:
-        return kept
-    held = jnp.sum(kept)
-    moved = jnp.minimum(portion(rate, held), kept.size - held)
-    survivors = largest(jnp.where(kept, size, -1), held - moved)
-    return survivors | largest(jnp.where(survivors, -1, core.absolute(g)), moved)
 
 
 @core.builds(GraNet)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from gradlab import core
 from gradlab.core import Mask, Params, Updates, static
-from gradlab.linalg import largest_together, portion
+from gradlab.linalg import largest, largest_together, portion
 
 
 class Pruned(core.Wrapper):
@@ -69,6 +69,22 @@ class Pruned(core.Wrapper):
         for i, new in zip(places, largest_together(scores, portion(share, total)), strict=True):
             masks[i] = jnp.where(jnp.zeros_like(masks[i]), False, new)  # placed as it was
         return treedef.unflatten(masks)
+
+    def exchange(self, rate: Any, sizes: Any, gradients: Updates, kept: Any) -> Any:
+        """Masks with a share of each array's kept weights exchanged, if there are others.
+
+        The smallest ones go, those that are not kept and have the largest gradients come.
+        """
+
+        def leaf(size: Any, g: Any, mask: Any) -> Any:
+            if size is None or mask.ndim == 0:
+                return mask
+            held = jnp.sum(mask)
+            moved = jnp.minimum(portion(rate, held), mask.size - held)
+            survivors = largest(jnp.where(mask, size, -1), held - moved)
+            return survivors | largest(jnp.where(survivors, -1, core.absolute(g)), moved)
+
+        return jax.tree.map(leaf, sizes, gradients, kept, is_leaf=core.is_none)
 
     def sizes_after(self, updates: Updates, params: Params) -> Any:
         """How large the weights are after a step."""

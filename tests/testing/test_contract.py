@@ -94,6 +94,19 @@ class MutatesOthers(Toy):
         return jax.tree.map(lambda u: u / (1 + size), updates), state
 
 
+class DropsSmallest(Toy):
+    """Leaves out the weight of each array that is the smallest after the step."""
+
+    def update(self, updates, state, params=None, **extra):
+        updates, state = super().update(updates, state, params, **extra)
+
+        def leaf(u, p):
+            size = jnp.abs(p + u)
+            return jnp.where(size == jnp.min(size, initial=jnp.inf), 0, u)
+
+        return jax.tree.map(leaf, updates, params), state
+
+
 class NarrowRange(Toy):
     decay: core.Scalar = hyper(default=0.9)
 
@@ -176,6 +189,7 @@ def test_a_rule_of_ones_own_passes_every_promise(healthy):
         (Aliases, "the first step can donate", "aliased"),
         (DriftingDtype, "dtypes are stable", "an average is kept in float16"),
         (MutatesOthers, "elementwise", "moves other coordinates"),
+        (DropsSmallest, "elementwise", "moves other coordinates"),
         (NarrowRange, "smooth", "kink or jump"),
     ],
 )
