@@ -1,5 +1,8 @@
 """Array → array: matrix functions without trees and without state."""
 
+from gradlab.linalg._lanczos import eigh as eigh
+from gradlab.linalg._lanczos import extreme_eigenpairs as extreme_eigenpairs
+from gradlab.linalg._lanczos import lanczos as lanczos
 from gradlab.linalg._newton_schulz import PRECONDITIONINGS as PRECONDITIONINGS
 from gradlab.linalg._newton_schulz import is_row as is_row
 from gradlab.linalg._newton_schulz import newton_schulz as newton_schulz
