@@ -4,7 +4,10 @@ from gradlab.wrappers._accumulate_gradients import accumulate_gradients as accum
 from gradlab.wrappers._apply_if_finite import apply_if_finite as apply_if_finite
 from gradlab.wrappers._asam import asam as asam
 from gradlab.wrappers._average_iterates import average_iterates as average_iterates
+from gradlab.wrappers._continual_backprop import continual_backprop as continual_backprop
 from gradlab.wrappers._dnsam import dnsam as dnsam
+from gradlab.wrappers._fish import fish as fish
+from gradlab.wrappers._fosi import fosi as fosi
 from gradlab.wrappers._friendly_sam import friendly_sam as friendly_sam
 from gradlab.wrappers._gcsam import gcsam as gcsam
 from gradlab.wrappers._gradient_norm_penalty import gradient_norm_penalty as gradient_norm_penalty
@@ -13,9 +16,15 @@ from gradlab.wrappers._kahan_summation import kahan_summation as kahan_summation
 from gradlab.wrappers._looksam import looksam as looksam
 from gradlab.wrappers._master_weights import master_weights as master_weights
 from gradlab.wrappers._msam import msam as msam
+from gradlab.wrappers._online_to_nonconvex import online_to_nonconvex as online_to_nonconvex
 from gradlab.wrappers._partition import partition as partition
+from gradlab.wrappers._proxy_prox import proxy_prox as proxy_prox
+from gradlab.wrappers._recycle_dormant_units import recycle_dormant_units as recycle_dormant_units
 from gradlab.wrappers._sam import sam as sam
 from gradlab.wrappers._stochastic_rounding import stochastic_rounding as stochastic_rounding
+from gradlab.wrappers._target_space_surrogate import (
+    target_space_surrogate as target_space_surrogate,
+)
 from gradlab.wrappers._usam import usam as usam
 from gradlab.wrappers._weight_splitting import weight_splitting as weight_splitting
 from gradlab.wrappers._wsam import wsam as wsam
