@@ -9,6 +9,9 @@ from gradlab.linalg._codecs import codec_named as codec_named
 from gradlab.linalg._codecs import decode as decode
 from gradlab.linalg._codecs import dynamic_map as dynamic_map
 from gradlab.linalg._codecs import encode as encode
+from gradlab.linalg._lanczos import eigh as eigh
+from gradlab.linalg._lanczos import extreme_eigenpairs as extreme_eigenpairs
+from gradlab.linalg._lanczos import lanczos as lanczos
 from gradlab.linalg._newton_schulz import PRECONDITIONINGS as PRECONDITIONINGS
 from gradlab.linalg._newton_schulz import is_row as is_row
 from gradlab.linalg._newton_schulz import newton_schulz as newton_schulz
