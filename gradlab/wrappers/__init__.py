@@ -7,6 +7,9 @@ from gradlab.wrappers._average_iterates import average_iterates as average_itera
 from gradlab.wrappers._dnsam import dnsam as dnsam
 from gradlab.wrappers._dynamic_loss_scale import dynamic_loss_scale as dynamic_loss_scale
 from gradlab.wrappers._dynamic_loss_scale import scale_loss as scale_loss
+from gradlab.wrappers._flat import flat as flat
+from gradlab.wrappers._flat_params import FlatParams as FlatParams
+from gradlab.wrappers._flat_params import flatten_params as flatten_params
 from gradlab.wrappers._friendly_sam import friendly_sam as friendly_sam
 from gradlab.wrappers._gcsam import gcsam as gcsam
 from gradlab.wrappers._gradient_norm_penalty import gradient_norm_penalty as gradient_norm_penalty
@@ -15,6 +18,7 @@ from gradlab.wrappers._kahan_summation import kahan_summation as kahan_summation
 from gradlab.wrappers._looksam import looksam as looksam
 from gradlab.wrappers._master_weights import master_weights as master_weights
 from gradlab.wrappers._msam import msam as msam
+from gradlab.wrappers._offload_state import offload_state as offload_state
 from gradlab.wrappers._partition import partition as partition
 from gradlab.wrappers._quantize_state import quantize_state as quantize_state
 from gradlab.wrappers._sam import sam as sam
