@@ -124,6 +124,8 @@ def offload_state(inner: optax.GradientTransformation, fields: Sequence[str] | N
       The paper steps on the host, where the state stays. Here the device steps, and the state
       comes and goes. JAX 0.10 takes no derivatives of a scan that carries arrays in the host's
       memory, so this is no entry of the catalogue: for hypergradients, train with `inner`.
+      Where a step is donated its state, it has to be donated its parameters, too: else XLA may
+      give the memory of the host to the updates, and stop the process.
 
     Example:
       >>> import gradlab as gl, jax.numpy as jnp

@@ -20,7 +20,7 @@ def kinds(state):
 def test_the_state_lies_in_the_hosts_memory_and_steps_are_the_same(make):
     opt, plain = gl.offload_state(make(0.1)), make(0.1)
     state, theirs = opt.init(PARAMS), plain.init(PARAMS)
-    step, other = jax.jit(opt.update, donate_argnums=1), jax.jit(plain.update)
+    step, other = jax.jit(opt.update), jax.jit(plain.update)
     for t in range(3):
         g = jax.tree.map(lambda p, t=t: p + t, PARAMS)
         updates, state = step(g, state, PARAMS)
@@ -30,6 +30,25 @@ def test_the_state_lies_in_the_hosts_memory_and_steps_are_the_same(make):
         assert kinds((adam.mu, adam.nu)) == {"pinned_host"}
         assert kinds(adam.count) == kinds(PARAMS)
     jax.tree.map(np.testing.assert_array_equal, state.inner_state, theirs)
+
+
+def test_parameters_and_state_are_donated_together():
+    opt, plain = gl.offload_state(gl.adamw(0.1)), gl.adamw(0.1)
+
+    def train(opt):
+        def step(params, state):
+            updates, state = opt.update(params, state, params)
+            return optax.apply_updates(params, updates), state
+
+        params = jax.tree.map(jnp.array, PARAMS)
+        state, donated = opt.init(params), jax.jit(step, donate_argnums=(0, 1))
+        for _ in range(3):
+            params, state = donated(params, state)
+        return params, state
+
+    params, state = train(opt)
+    jax.tree.map(np.testing.assert_array_equal, params, train(plain)[0])
+    assert kinds(state.inner_state[0].mu) == {"pinned_host"}
 
 
 def test_only_the_fields_that_are_named_are_put_there():
