@@ -11,6 +11,7 @@ import numpy as np
 from benchmarks import contenders, pairs
 from benchmarks.compare import Effort, compare
 from benchmarks.limits import Limits
+from benchmarks.memory import memory
 from benchmarks.one_pass import one_pass
 from benchmarks.table import Column, Row, Table, field, quartiles
 from benchmarks.temporaries import temporaries
@@ -198,5 +199,6 @@ TABLES: dict[str, Callable[[Limits, bool, Notify], list[Table]]] = {
     "startup": startup,
     "temporaries": temporaries,
     "one-pass": one_pass,
+    "memory": memory,
 }
 """Each table of the command line, and the function that makes it."""

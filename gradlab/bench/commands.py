@@ -67,19 +67,31 @@ def list_methods(as_json: _Json = False) -> None:
 @app.command()
 def show(
     name: Annotated[str, typer.Argument(help="A name that `gradlab list` prints.")],
+    params: Annotated[
+        str | None,
+        typer.Option(help="Parameters of a model, such as 7B: print what memory they take."),
+    ] = None,
     as_json: _Json = False,
 ) -> None:
     """Show one method: formula, paper, hyperparameters, state size, needs and traits."""
-    from gradlab.bench import describe
+    from gradlab.bench import describe, memory
 
     try:
         entry = describe.find(name)
     except StudyError as error:
         raise typer.BadParameter(str(error), param_hint="NAME") from None
+    try:
+        count = None if params is None else memory.count_of(params)
+    except StudyError as error:
+        raise typer.BadParameter(str(error), param_hint="--params") from None
+    rows = [] if count is None else memory.sizes(entry)
     if as_json:
-        _print_json(describe.full(entry))
-    else:
-        describe.print_entry(entry)
+        found = {"memory": [row.data(count) for row in rows]} if count is not None else {}
+        _print_json({**describe.full(entry), **found})
+        return
+    describe.print_entry(entry)
+    if count is not None:
+        describe.print_memory(rows, count)
 
 
 @app.command()

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from gradlab import catalog
+from gradlab.bench import formats, memory
 from gradlab.bench.errors import StudyError
 
 _OF_ANY_KIND = ("smooth", "kinks", "complex", "stochastic")
@@ -160,6 +161,24 @@ def print_entry(entry: catalog.Entry) -> None:
     kept = {key: x for key, x in facts["traits"].items() if transforms or key in _OF_ANY_KIND}
     traits = (f"{key}={value}" for key, value in kept.items() if value != "")
     console.print("traits: " + ", ".join(traits), markup=False)
+
+
+def print_memory(rows: list[memory.Size], count: float) -> None:
+    """Prints what parameters and state take, mode by mode.
+
+    Args:
+        rows: the modes.
+        count: the parameters of the model.
+    """
+    table = Table("mode", box=None, header_style="bold")
+    for heading in ("bytes a parameter", "state", "parameters", "state", "in all"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        totals = (formats.size(x * count) for x in (row.parameters, row.state, row.total))
+        table.add_row(row.mode, f"{row.parameters:.3g}", f"{row.state:.3g}", *totals)
+    console = _console()
+    console.print(f"\nmemory of {count:.4g} parameters, without gradients and activations:")
+    console.print(table)
 
 
 def _citation(paper: dict[str, Any]) -> str:

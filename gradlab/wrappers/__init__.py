@@ -13,6 +13,9 @@ from gradlab.wrappers._continual_backprop import continual_backprop as continual
 from gradlab.wrappers._dnsam import dnsam as dnsam
 from gradlab.wrappers._fish import fish as fish
 from gradlab.wrappers._fosi import fosi as fosi
+from gradlab.wrappers._flat import flat as flat
+from gradlab.wrappers._flat_params import FlatParams as FlatParams
+from gradlab.wrappers._flat_params import flatten_params as flatten_params
 from gradlab.wrappers._friendly_sam import friendly_sam as friendly_sam
 from gradlab.wrappers._gcsam import gcsam as gcsam
 from gradlab.wrappers._gradient_norm_penalty import gradient_norm_penalty as gradient_norm_penalty
@@ -28,6 +31,7 @@ from gradlab.wrappers._looksam import looksam as looksam
 from gradlab.wrappers._master_weights import master_weights as master_weights
 from gradlab.wrappers._msam import msam as msam
 from gradlab.wrappers._online_to_nonconvex import online_to_nonconvex as online_to_nonconvex
+from gradlab.wrappers._offload_state import offload_state as offload_state
 from gradlab.wrappers._partition import partition as partition
 from gradlab.wrappers._quantize_state import quantize_state as quantize_state
 from gradlab.wrappers._proxy_prox import proxy_prox as proxy_prox

@@ -53,6 +53,17 @@ def test_importing_is_timed_in_processes_of_their_own(monkeypatch):
     assert all(row["seconds"] > 0 for row in rows.values())
 
 
+def test_what_low_precision_and_flat_parameters_save(monkeypatch):
+    rows = {row["method"]: row for row in rows_of("memory", monkeypatch)}
+    wide, narrow = rows["adamw, float32"], rows["adamw, 8-bit state"]
+    assert wide["state_bytes"] == rows["optax.adamw, float32"]["state_bytes"]
+    assert narrow["state_bytes"] <= wide["state_bytes"]
+    assert rows["  master weights"]["state_bytes"] > rows["  weight splitting"]["state_bytes"]
+    assert 2 * rows["  master weights"]["parameter_bytes"] == wide["parameter_bytes"]
+    assert all(row["ratio"]["median"] > 0 for row in rows.values())
+    assert rows["update and apply"]["compile_ratio"] > 0
+
+
 def test_adamw_in_one_pass_is_adamw(monkeypatch):
     import jax.numpy as jnp
     import optax
