@@ -1,8 +1,8 @@
 """Make the reference curves again: python -m tests.reference.generate [--only NAME].
 
 Runs in an environment of its own, with the versions below (torch first: a plain torch pulls several
-gigabytes of GPU libraries). Two curves come from repositories without a package; they are made when
---checkouts names a folder with clones at the commits in generators/torch_packages.py.
+gigabytes of GPU libraries). Some curves come from repositories without a package; they are made when
+--checkouts names a folder with clones at the commits that the generators have under CHECKOUTS.
 """
 
 from __future__ import annotations
@@ -61,12 +61,11 @@ def all_cases(checkouts: Path | None) -> list[tuple[str, Any]]:
     return found
 
 
-def version_of(case) -> str:
+def version_of(generator: str, case: Any) -> str:
     if not case.checkout:
         return importlib.metadata.version(case.package)
-    from .generators.torch_packages import CHECKOUTS
-
-    address, commit, *_ = CHECKOUTS[case.checkout]
+    module = importlib.import_module(f".generators.{generator}", __package__)
+    address, commit, *_ = module.CHECKOUTS[case.checkout]
     return f"{address} {commit}"
 
 
@@ -74,7 +73,7 @@ def write(generator: str, case: Any) -> Path:
     problem, arrays = case.run()
     meta = {
         "package": case.package,
-        "version": version_of(case),
+        "version": version_of(generator, case),
         "function": case.function,
         "method": case.method,
         "settings": case.settings,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import hashlib
 import json
@@ -49,12 +50,25 @@ class Curve:
 
 @functools.cache
 def current_hash(generator: str) -> str:
-    """SHA-256 over the sources of one generator: its own module, and what all of them share."""
+    """SHA-256 over the sources that make a curve.
+
+    Those are the generator's own module, what all of them share, and what it imports besides.
+    """
     digest = hashlib.sha256()
-    for name in (generator, *SHARED):
+    for name in (generator, *SHARED, *_borrowed(generator)):
         source = (HERE / "generators" / f"{name}.py").read_bytes()
         digest.update(name.encode() + b"\0" + source + b"\0")
     return digest.hexdigest()
+
+
+def _borrowed(generator: str) -> list[str]:
+    """The modules beside a generator that it imports and others do not share."""
+    source = (HERE / "generators" / f"{generator}.py").read_text()
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ImportFrom) and node.level == 1:
+            found |= {node.module} if node.module else {alias.name for alias in node.names}
+    return sorted(found - set(SHARED))
 
 
 def read(path: Path) -> Curve:

@@ -1,18 +1,31 @@
 """The stored reference curves say where they come from, and belong to the script beside them."""
 
+import shutil
+
 import numpy as np
 import pytest
 
 from gradlab import catalog
+from tests.reference import load
 from tests.reference.load import current_hash, curves
 from tests.test_catalog import FIRST
 
 CURVES = {curve.name: curve for curve in curves()}
+# Wrappers and transformations that others have written, too, so that both can be compared.
+WRITTEN_BY_OTHERS = (
+    "asam",
+    "bsam",
+    "friendly_sam",
+    "gsam",
+    "looksam",
+    "sam",
+    "wsam",
+)
 
 
-def test_the_first_methods_have_curves_of_other_code():
+def test_methods_that_others_have_written_have_curves_of_that_code():
     with_curve = {curve.method for curve in CURVES.values()}
-    assert set(FIRST) <= with_curve <= {entry.name for entry in catalog.entries()}
+    assert {*FIRST, *WRITTEN_BY_OTHERS} <= with_curve <= {entry.name for entry in catalog.entries()}
 
 
 @pytest.mark.parametrize("name", CURVES)
@@ -26,3 +39,18 @@ def test_a_curve_names_package_version_settings_problem_and_the_script_that_made
     assert len(curve.updates) == len(curve.gradients)
     assert np.all(np.isfinite(curve.updates))
     assert curve.agrees or curve.departures
+
+
+def test_the_hash_of_a_curve_covers_what_its_generator_imports_and_nothing_else(
+    tmp_path, monkeypatch
+):
+    shutil.copytree(load.HERE / "generators", tmp_path / "generators")
+    monkeypatch.setattr(load, "HERE", tmp_path)
+    names = ("sharpness_family", "sharpness")
+    before = [current_hash.__wrapped__(name) for name in names]
+    assert before == [current_hash(name) for name in names]
+    with (tmp_path / "generators" / "checkouts.py").open("a") as borrowed:
+        borrowed.write("# another line")
+    after = [current_hash.__wrapped__(name) for name in names]
+    assert after[0] != before[0]
+    assert after[1] == before[1]

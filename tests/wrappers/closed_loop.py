@@ -22,6 +22,12 @@ def loss(x):
     return flat @ jnp.asarray(HESSIAN) @ flat / 2 + jnp.sum(jnp.cos(2 * flat))
 
 
+def logistic_gradient(curve):
+    """The gradient of the logistic loss of a stored curve, in JAX."""
+    features, labels = (jnp.asarray(curve.extra[name]) for name in ("features", "labels"))
+    return jax.grad(lambda x: jnp.mean(jax.nn.softplus(-labels * (features @ x))) + 0.05 * x @ x)
+
+
 def updates_of(opt, grad_fn, x, steps, calls=1, **extra):
     """Updates of each step: between parameters before the first and after the last call.
 

@@ -8,7 +8,15 @@ import pytest
 
 import gradlab as gl
 from tests.paper.bsam import bsam as paper
-from tests.wrappers.closed_loop import START, gradient, loss, states_of, updates_of
+from tests.reference.load import curves
+from tests.wrappers.closed_loop import (
+    START,
+    gradient,
+    logistic_gradient,
+    loss,
+    states_of,
+    updates_of,
+)
 
 SETTINGS = {"rho": 0.1, "b1": 0.8, "b2": 0.9, "prior": 0.01, "damping": 0.2, "initial_scale": 0.7}
 
@@ -33,6 +41,20 @@ def test_paper():
     np.testing.assert_allclose(ours, [update for update, _ in rows], rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(state.memory.s, rows[-1][1]["s"], rtol=1e-10)
     np.testing.assert_allclose(state.memory.mu, rows[-1][1]["mu"], rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("curve", curves("bsam"), ids=lambda c: c.name)
+def test_other_peoples_code_with_the_same_samples(curve):
+    settings = dict(curve.settings)
+    rate, steps, x = settings.pop("learning_rate"), len(curve.updates), curve.params
+    with jax.enable_x64(True):
+        opt = gl.bsam(gl.sgd(rate), **settings)
+        grad_fn = logistic_gradient(curve)
+        ours = updates_of(opt, grad_fn, x, steps)
+        _, state = states_of(opt, grad_fn, x, steps)
+    assert np.allclose(ours, curve.updates, rtol=curve.rtol, atol=curve.atol) == curve.agrees
+    if curve.agrees:
+        np.testing.assert_allclose(state.memory.s, curve.extra["scales"][-1], rtol=curve.rtol)
 
 
 def test_with_a_fixed_scale_and_all_data_it_is_unnormalised_sam_with_momentum():

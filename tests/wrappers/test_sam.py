@@ -9,6 +9,7 @@ import pytest
 import gradlab as gl
 from tests.paper.sam import sam as paper
 from tests.reference.load import curves
+from tests.wrappers.closed_loop import logistic_gradient
 
 
 def logistic(features, labels):
@@ -18,10 +19,6 @@ def logistic(features, labels):
         return pull + 0.1 * x
 
     return gradient
-
-
-def jax_logistic(features, labels):
-    return jax.grad(lambda x: jnp.mean(jax.nn.softplus(-labels * (features @ x))) + 0.05 * x @ x)
 
 
 def closed_loop(opt, grad_fn, x, steps, calls=1):
@@ -47,7 +44,7 @@ def test_the_paper_and_other_packages(curve, sync_period):
     with jax.enable_x64(True):
         inner = gl.sgd(settings["learning_rate"], momentum=settings["momentum"])
         opt = gl.sam(inner, settings["rho"], sync_period=sync_period)
-        grad_fn = jax_logistic(*map(jnp.asarray, data))
+        grad_fn = logistic_gradient(curve)
         ours = closed_loop(opt, grad_fn, jnp.asarray(curve.params), steps, sync_period or 1)
     np.testing.assert_allclose(ours, expected, rtol=1e-9, atol=1e-10)
     np.testing.assert_allclose(ours, curve.updates, rtol=curve.rtol, atol=curve.atol)

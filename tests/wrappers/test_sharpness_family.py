@@ -14,7 +14,8 @@ import gradlab as gl
 from gradlab import catalog
 from gradlab.bench.commands import app
 from tests.paper import sharpness as paper
-from tests.wrappers.closed_loop import START, gradient, loss, updates_of
+from tests.reference.load import curves
+from tests.wrappers.closed_loop import START, gradient, logistic_gradient, loss, updates_of
 
 INNER = {"learning_rate": 0.01, "momentum": 0.8}
 STEPS = 60
@@ -78,6 +79,49 @@ def test_the_numbers_are_the_papers(name, changes):
     with jax.enable_x64(True):
         ours = updates_of(make(name, **changes), jax.grad(loss), START, STEPS, **extra_of(name))
     np.testing.assert_allclose(ours, expected, rtol=1e-10, atol=1e-12)
+
+
+CURVES = [curve for name in MEMBERS if name != "sam" for curve in curves(name)]
+
+
+def like(curve):
+    """The inner optimizer and the settings of a wrapper that a curve was made with."""
+    settings = dict(curve.settings)
+    return gl.sgd(settings.pop("learning_rate"), momentum=settings.pop("momentum")), settings
+
+
+@pytest.mark.parametrize("curve", CURVES, ids=lambda c: c.name)
+def test_other_peoples_code(curve):
+    with jax.enable_x64(True):
+        inner, settings = like(curve)
+        opt = getattr(gl, curve.method)(inner, **settings)
+        ours = updates_of(opt, logistic_gradient(curve), curve.params, len(curve.updates))
+    same = np.allclose(ours, curve.updates, rtol=curve.rtol, atol=curve.atol)
+    assert same == curve.agrees
+
+
+@pytest.mark.parametrize("curve", curves("friendly_sam"), ids=lambda c: c.name)
+def test_friendly_sam_differs_from_other_peoples_only_in_its_start(curve):
+    with jax.enable_x64(True):
+        inner, settings = like(curve)
+        grad_fn, steps = logistic_gradient(curve), len(curve.updates)
+        opt, x = gl.friendly_sam(inner, **settings), jnp.asarray(curve.params)
+        # Their first step is sam's, and leaves the first gradient as the average.
+        first = gl.sam(inner, settings["rho"])
+        update, state = first.update(grad_fn(x), first.init(x), x, grad_fn=grad_fn)
+        state, x = (
+            opt.init(x)._replace(inner_state=state.inner_state, memory=grad_fn(x)),
+            x + update,
+        )
+
+        def step(carry, _):
+            x, state = carry
+            update, state = opt.update(grad_fn(x), state, x, grad_fn=grad_fn)
+            return (x + update, state), update
+
+        _, rest = jax.lax.scan(step, (x, state), None, length=steps - 1)
+    expected = [update, *rest]
+    np.testing.assert_allclose(expected, curve.updates, rtol=curve.rtol, atol=curve.atol)
 
 
 @pytest.mark.parametrize("name", IN_TURNS)
