@@ -67,7 +67,8 @@ def page(results: Results) -> str:
         for title, rows in (("As given", given), ("Best of the sweep", best)):
             if any(row.point is not None for row in rows):
                 parts += [f"### {title}"] * swept + [_table(results, rows, swept)]
-    return "\n\n".join(parts) + "\n"
+    remarks = results.config.get("remarks", "").strip()
+    return "\n\n".join([*parts, remarks] if remarks else parts) + "\n"
 
 
 def _every(results: Results, problem: str) -> int:

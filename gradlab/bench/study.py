@@ -135,7 +135,10 @@ class Tiny(Part):
 
 
 class Study(Part):
-    """A whole study; `read_study` makes one from a file."""
+    """A whole study; `read_study` makes one from a file.
+
+    `remarks` is what its author has to say of the results, below the table in Markdown.
+    """
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     title: str = ""
@@ -150,6 +153,7 @@ class Study(Part):
     problems: tuple[ProblemSpec, ...] = Field(min_length=1)
     optimizers: tuple[OptimizerSpec, ...] = Field(min_length=1)
     tiny: Tiny | None = None
+    remarks: str = ""
 
     def problem(self, name: str) -> ProblemSpec:
         """The problem called `name`."""
