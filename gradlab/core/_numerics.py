@@ -111,6 +111,13 @@ def _absolute_jvp(primals: tuple, tangents: tuple) -> tuple:
     return _absolute(x), lax.sign(x) * dx
 
 
+def power(x: jax.Array, exponent: Any) -> jax.Array:
+    """A power of numbers that are not negative, with derivatives zero at zero."""
+    exponent = jnp.asarray(exponent, x.dtype)
+    zero = x == 0
+    return jnp.where(zero, (exponent == 0).astype(x.dtype), jnp.where(zero, 1, x) ** exponent)
+
+
 def norm(x: jax.Array, axis: Any = None, keepdims: bool = False) -> jax.Array:
     """The Euclidean norm, with derivative zero at zero."""
     return sqrt(jnp.sum(abs_sq(x), axis=axis, keepdims=keepdims))

@@ -1,8 +1,5 @@
 """Array → array: matrix functions without trees and without state."""
 
-from gradlab.linalg._masks import largest_of_units as largest_of_units
-from gradlab.linalg._masks import largest_together as largest_together
-from gradlab.linalg._masks import n_of_m as n_of_m
 from gradlab.linalg._codecs import CODECS as CODECS
 from gradlab.linalg._codecs import Codec as Codec
 from gradlab.linalg._codecs import codec_named as codec_named
@@ -12,6 +9,9 @@ from gradlab.linalg._codecs import encode as encode
 from gradlab.linalg._lanczos import eigh as eigh
 from gradlab.linalg._lanczos import extreme_eigenpairs as extreme_eigenpairs
 from gradlab.linalg._lanczos import lanczos as lanczos
+from gradlab.linalg._masks import largest_of_units as largest_of_units
+from gradlab.linalg._masks import largest_together as largest_together
+from gradlab.linalg._masks import n_of_m as n_of_m
 from gradlab.linalg._newton_schulz import PRECONDITIONINGS as PRECONDITIONINGS
 from gradlab.linalg._newton_schulz import is_row as is_row
 from gradlab.linalg._newton_schulz import newton_schulz as newton_schulz

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -34,12 +35,12 @@ class SpectralRegularization(core.Regularizer):
 
     def __call__(self, params: Params, state: SpectralState | None = None) -> jax.Array:
         sizes = [size for size, _ in self._iterate(params, state or self.init(params))]
-        penalties = [jnp.sum(jnp.square(self._to_power(size) - 1)) for size in sizes]
+        penalties = [jnp.sum(jnp.square(core.power(size, self.power) - 1)) for size in sizes]
         for mask, goal in ((self.gains, 1), (self.biases, 0)):
             for x in () if mask is None else _leaves.chosen(self.owner(), mask, params, 0):
                 # A gain is a diagonal matrix, a bias a matrix of one row.
                 sizes = core.absolute(x) if goal else core.norm(x)
-                penalties.append(jnp.sum(jnp.square(self._to_power(sizes) - goal)))
+                penalties.append(jnp.sum(jnp.square(core.power(sizes, self.power) - goal)))
         return _leaves.total(self.weight, penalties)
 
     def advance(self, params: Params, state: SpectralState) -> SpectralState:
@@ -51,9 +52,6 @@ class SpectralRegularization(core.Regularizer):
         return [_leaves.matrices(x, self.stack_axes) for x in arrays]
 
     def _iterate(self, params: Params, state: SpectralState) -> list[tuple]:
-        def stacked(x: jax.Array, start: jax.Array) -> tuple:
-            return linalg.spectral_norm(x, start, num_iters=self.num_iters)
-
         arrays = self._matrices(params)
         wanted = [(len(x), min(x.shape[1:])) for x in arrays]
         if [v.shape for v in state.vectors] != wanted:
@@ -61,12 +59,8 @@ class SpectralRegularization(core.Regularizer):
                 f"{self.owner()}: the state holds vectors of shapes "
                 f"{[v.shape for v in state.vectors]}, these parameters need {wanted}"
             )
-        return core.batch_by_shape(stacked, arrays, state.vectors)
-
-    def _to_power(self, x: jax.Array) -> jax.Array:
-        # At zero a power below two has no second derivative; all are taken as zero there.
-        safe = jnp.where(x > 0, x, 1)
-        return jnp.where(x > 0, safe ** jnp.asarray(self.power, x.dtype), 0)
+        norm = functools.partial(linalg.spectral_norm, num_iters=self.num_iters)
+        return core.batch_by_shape(norm, arrays, state.vectors)
 
 
 @core.builds(SpectralRegularization)

@@ -61,7 +61,7 @@ class Averaging(core.Rule):
         )
         rate = jnp.asarray(core.at(self.rate(), state.step_count), state.max_lr.dtype)
         max_lr = jnp.maximum(state.max_lr, rate)
-        weight = _power(max_lr, jnp.asarray(self.weight_lr_power, max_lr.dtype))
+        weight = core.power(max_lr, self.weight_lr_power)
         weight_sum = state.weight_sum + weight
         share = core.divide(weight, weight_sum)
 
@@ -128,12 +128,6 @@ class ScheduleFree(Averaging, core.Around):
 def averaged(b1: Any, z: jax.Array, y: jax.Array) -> jax.Array:
     """The average x, of which y = (1 - b1) z + b1 x is a mixture with z."""
     return (y - (1 - b1) * z) / b1
-
-
-def _power(x: jax.Array, exponent: jax.Array) -> jax.Array:
-    """A power of a number that is not negative, whose derivatives at zero are finite."""
-    zero = x == 0
-    return jnp.where(zero, jnp.asarray(exponent == 0, x.dtype), jnp.where(zero, 1, x) ** exponent)
 
 
 def schedule_free_eval_params(state: Any, params: Params) -> Params:

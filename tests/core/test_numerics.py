@@ -104,3 +104,13 @@ def test_the_inner_product_is_that_of_all_arrays_and_real():
     np.testing.assert_allclose(found, 0 + 2 + 6)
     np.testing.assert_allclose(core.inner_product(left, left), core.global_norm(left) ** 2)
     assert core.inner_product({}, {}) == 0
+
+
+def test_a_power_is_the_plain_one_and_flat_at_zero():
+    x = jnp.array([0.0, 0.25, 1.0, 3.0])
+    np.testing.assert_array_equal(core.power(x, 1.5), x**1.5)
+    np.testing.assert_array_equal(core.power(x, 0.0), jnp.ones(4))
+    for derivative in (jax.grad, lambda f: jax.grad(jax.grad(f))):
+        assert derivative(lambda y: core.power(y, 1.5))(0.0) == 0.0
+    np.testing.assert_allclose(jax.grad(lambda y: core.power(y, 1.5))(4.0), 3.0)
+    assert jnp.isfinite(jax.grad(lambda e: core.power(jnp.zeros([]), e))(2.0))
