@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from gradlab import core
 from gradlab.core import Params, Scalar, hyper, static
-from gradlab.regularizers import _leaves
+from gradlab.regularizers import _domains, _leaves
 
 
 class HessianAlignment(core.Regularizer):
@@ -26,55 +26,17 @@ class HessianAlignment(core.Regularizer):
         self, head: Params, losses: Callable[[Any], Any], key: jax.Array | None = None
     ) -> jax.Array:
         head = jax.tree.map(_leaves.widened, head)
-        if any(jnp.iscomplexobj(x) for x in jax.tree.leaves(head)):
-            raise TypeError(f"{self.owner()}: the head has complex parameters")
-        values = jax.eval_shape(losses, head)
-        if getattr(values, "ndim", None) != 1:
-            raise ValueError(
-                f"{self.owner()}: losses(head) has to be an array of shape (domains,), one loss "
-                f"for each domain; it is {values}"
-            )
-        if self.method == "hutchinson" and key is None:
-            raise TypeError(f"{self.owner()}: method='hutchinson' draws at random and needs key=…")
+        _domains.check_losses(self.owner(), head, losses)
         gradients = jax.jacrev(losses)(head)
-        curvatures = self._products(head, losses, gradients, key)
-        spreads = (
-            self.hessian_weight * _spread(curvatures),
-            self.gradient_weight * _spread(gradients),
-        )
-        return _leaves.total(1.0, list(spreads))
-
-    def _products(self, head: Any, losses: Any, gradients: Any, key: Any) -> Any:
-        """Hessian times gradient of each domain, or an estimate of the Hessian's diagonal."""
-
-        def times(tangent: Any) -> Any:
-            return jax.jvp(jax.jacrev(losses), (head,), (tangent,))[1]
-
         if self.method == "hgp":
-            products = jax.vmap(times)(gradients)
-            return jax.tree.map(lambda x: x[(jnp.arange(x.shape[0]),) * 2], products)
-
-        def sample(key: jax.Array) -> Any:
-            signs = _rademacher(key, head)
-            return jax.tree.map(jnp.multiply, times(signs), signs)
-
-        found = jax.vmap(sample)(jax.random.split(key, self.samples))
-        return jax.tree.map(lambda x: jnp.mean(x, axis=0), found)
-
-
-def _rademacher(key: jax.Array, like: Any) -> Any:
-    leaves, treedef = jax.tree.flatten(like)
-    keys = jax.random.split(key, max(1, len(leaves)))
-    pairs = zip(keys, leaves, strict=False)
-    return treedef.unflatten([jax.random.rademacher(k, x.shape, x.dtype) for k, x in pairs])
-
-
-def _spread(stacks: Any) -> jax.Array:
-    """The mean over domains of squared distances from the mean."""
-    squares = [
-        jnp.sum(core.abs_sq(x - jnp.mean(x, axis=0))) / x.shape[0] for x in jax.tree.leaves(stacks)
-    ]
-    return _leaves.total(1.0, squares)
+            curvatures = _domains.hessian_gradient_products(losses, head, gradients)
+        elif key is None:
+            raise TypeError(f"{self.owner()}: method='hutchinson' draws signs and needs key=…")
+        else:
+            curvatures = _domains.hessian_diagonals(losses, head, key, self.samples)
+        spreads = jnp.stack([_domains.spread(curvatures), _domains.spread(gradients)])
+        weights = jnp.stack([jnp.asarray(w, spreads.dtype) for w in self.hyper_values])
+        return jnp.sum(weights * spreads)
 
 
 @core.builds(HessianAlignment)
