@@ -26,26 +26,17 @@ class HessianAlignment(core.Regularizer):
         self, head: Params, losses: Callable[[Any], Any], key: jax.Array | None = None
     ) -> jax.Array:
         head = jax.tree.map(_leaves.widened, head)
-        if any(jnp.iscomplexobj(x) for x in jax.tree.leaves(head)):
-            raise TypeError(f"{self.owner()}: the head has complex parameters")
-        values = jax.eval_shape(losses, head)
-        if getattr(values, "ndim", None) != 1:
-            raise ValueError(
-                f"{self.owner()}: losses(head) has to be an array of shape (domains,), one loss "
-                f"for each domain; it is {values}"
-            )
-        if self.method == "hutchinson" and key is None:
-            raise TypeError(f"{self.owner()}: method='hutchinson' draws at random and needs key=…")
+        _domains.check_losses(self.owner(), head, losses)
         gradients = jax.jacrev(losses)(head)
         if self.method == "hgp":
             curvatures = _domains.hessian_gradient_products(losses, head, gradients)
+        elif key is None:
+            raise TypeError(f"{self.owner()}: method='hutchinson' draws signs and needs key=…")
         else:
             curvatures = _domains.hessian_diagonals(losses, head, key, self.samples)
-        spreads = (
-            self.hessian_weight * _domains.spread(curvatures),
-            self.gradient_weight * _domains.spread(gradients),
-        )
-        return _leaves.total(1.0, list(spreads))
+        spreads = jnp.stack([_domains.spread(curvatures), _domains.spread(gradients)])
+        weights = jnp.stack([jnp.asarray(w, spreads.dtype) for w in self.hyper_values])
+        return jnp.sum(weights * spreads)
 
 
 @core.builds(HessianAlignment)

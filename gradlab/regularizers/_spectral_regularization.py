@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -11,6 +10,7 @@ import jax.numpy as jnp
 from gradlab import core, linalg
 from gradlab.core import Params, Scalar, hyper, static
 from gradlab.regularizers import _leaves
+from gradlab.regularizers._singular_values import largest
 
 
 class SpectralState(NamedTuple):
@@ -34,33 +34,25 @@ class SpectralRegularization(core.Regularizer):
         return SpectralState(tuple(map(linalg.power_start, self._matrices(params))))
 
     def __call__(self, params: Params, state: SpectralState | None = None) -> jax.Array:
-        sizes = [size for size, _ in self._iterate(params, state or self.init(params))]
-        penalties = [jnp.sum(jnp.square(core.power(size, self.power) - 1)) for size in sizes]
+        sizes = [size for size, _ in self._largest(params, state or self.init(params))]
+        penalties = [jnp.sum(jnp.square(core.power(x, self.power) - 1)) for x in sizes]
         for mask, goal in ((self.gains, 1), (self.biases, 0)):
             for x in () if mask is None else _leaves.chosen(self.owner(), mask, params, 0):
                 # A gain is a diagonal matrix, a bias a matrix of one row.
-                sizes = core.absolute(x) if goal else core.norm(x)
-                penalties.append(jnp.sum(jnp.square(core.power(sizes, self.power) - goal)))
+                size = core.absolute(x) if goal else core.norm(x)
+                penalties.append(jnp.sum(jnp.square(core.power(size, self.power) - goal)))
         return _leaves.total(self.weight, penalties)
 
     def advance(self, params: Params, state: SpectralState) -> SpectralState:
         """The state for the next step."""
-        return SpectralState(tuple(vector for _, vector in self._iterate(params, state)))
+        return SpectralState(tuple(vector for _, vector in self._largest(params, state)))
 
     def _matrices(self, params: Params) -> list[jax.Array]:
         arrays = _leaves.chosen(self.owner(), self.mask, params, 2 + self.stack_axes)
         return [_leaves.matrices(x, self.stack_axes) for x in arrays]
 
-    def _iterate(self, params: Params, state: SpectralState) -> list[tuple]:
-        arrays = self._matrices(params)
-        wanted = [(len(x), min(x.shape[1:])) for x in arrays]
-        if [v.shape for v in state.vectors] != wanted:
-            raise ValueError(
-                f"{self.owner()}: the state holds vectors of shapes "
-                f"{[v.shape for v in state.vectors]}, these parameters need {wanted}"
-            )
-        norm = functools.partial(linalg.spectral_norm, num_iters=self.num_iters)
-        return core.batch_by_shape(norm, arrays, state.vectors)
+    def _largest(self, params: Params, state: SpectralState) -> list[tuple]:
+        return largest(self.owner(), self._matrices(params), state.vectors, self.num_iters)
 
 
 @core.builds(SpectralRegularization)
