@@ -78,9 +78,9 @@ def progressive_gradient_flow(
 
     where m keeps the N largest of every M neighbouring weights. The model is run with the
     parameters that `gl.eval_params(opt, state, params)` gives, and gradients are taken there;
-    they pass straight through. It stands before an optimizer, whose parameters are the w. β is
-    zero before long and for the recipes that tighten the pattern, and pruned weights are then
-    exactly zero in the model. A large `rate` with `pruned_decay` is SR-STE.
+    they pass straight through. It stands before an optimizer, whose parameters are the w. β falls
+    to zero, and is zero from the beginning where a recipe tightens the pattern instead; pruned
+    weights are then exactly zero in the model. A large `rate` with `pruned_decay` is SR-STE.
 
     Args:
       n: weights N that are kept of each group, at least 1.

@@ -139,11 +139,10 @@ ENTRY = core.Entry(
     paper=("M094",),
     example={
         "inner": sgd(0.05),
-        "final_sparsity": 0.7,
-        "end": 30,
+        "final_sparsity": 0.6,
+        "end": 16,
+        "initial_sparsity": 0.3,
         "every": 2,
-        "regrowth": 0.9,
-        "initial_sparsity": 0.5,
     },
     search_space={"learning_rate": (1e-3, 1.0, "log"), "regrowth": (0.1, 0.9, "linear")},
     traits=core.Traits(

@@ -79,7 +79,7 @@ class Pruned(core.Wrapper):
         def leaf(size: Any, g: Any, mask: Any) -> Any:
             if size is None or mask.ndim == 0:
                 return mask
-            held = jnp.sum(mask)
+            held: Any = jnp.sum(mask)
             moved = jnp.minimum(portion(rate, held), mask.size - held)
             survivors = largest(jnp.where(mask, size, -1), held - moved)
             return survivors | largest(jnp.where(survivors, -1, core.absolute(g)), moved)

@@ -95,16 +95,16 @@ class MutatesOthers(Toy):
 
 
 class DropsSmallest(Toy):
-    """Leaves out the weight of each array that is the smallest after the step."""
+    """Leaves out the weight of each array that would be the smallest after a plain step."""
 
     def update(self, updates, state, params=None, **extra):
+        sizes = jax.tree.map(lambda g, p: jnp.abs(p - 0.01 * g), updates, params)
         updates, state = super().update(updates, state, params, **extra)
 
-        def leaf(u, p):
-            size = jnp.abs(p + u)
+        def leaf(u, size):
             return jnp.where(size == jnp.min(size, initial=jnp.inf), 0, u)
 
-        return jax.tree.map(leaf, updates, params), state
+        return jax.tree.map(leaf, updates, sizes), state
 
 
 class NarrowRange(Toy):
