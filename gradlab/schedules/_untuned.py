@@ -30,7 +30,8 @@ class UntunedWarmup(core.Schedule):
 
     def __call__(self, count: Any) -> jax.Array:
         step = jnp.asarray(count, jnp.result_type(float)) + 1
-        return core.at(self.peak_value, count) * getattr(self, f"_{self.kind}")(step)
+        peak = jnp.asarray(core.at(self.peak_value, count))
+        return peak * getattr(self, f"_{self.kind}")(step)
 
     def _linear(self, step: jax.Array) -> jax.Array:
         return jnp.minimum(1.0, (1 - self.b2) / 2 * step)

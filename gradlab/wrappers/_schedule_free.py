@@ -92,7 +92,7 @@ class Averaging(core.Rule):
         return core.written_after_params(state, ("z",), updates, params)
 
     def schedule_counts(self, state: Any) -> dict[str, Any]:
-        return {"learning_rate": state.step_count}
+        return {"learning_rate": state.step_count, "weight_decay": state.step_count - 1}
 
 
 class WarmUp(Schedule):

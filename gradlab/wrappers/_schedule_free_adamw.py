@@ -39,7 +39,7 @@ def schedule_free_adamw(
     b1: Scalar = 0.9,
     b2: Scalar = 0.999,
     eps: Scalar = 1e-8,
-    weight_decay: Scalar = 0.0,
+    weight_decay: ScalarOrSchedule | None = 0.0,
     weight_lr_power: Scalar = 2.0,
     state_dtype: DType | None = None,
     *,
@@ -63,7 +63,8 @@ def schedule_free_adamw(
       b1: share β of the average in the mixture [dimensionless], in (0, 1].
       b2: decay of the average of squared gradients, in [0, 1).
       eps: added to the root [gradient units], in [0, inf).
-      weight_decay: decoupled decay λ, in [0, inf), scaled by the learning rate. It decays y.
+      weight_decay: decoupled decay λ, in [0, inf), or a schedule, scaled by the learning rate. It
+        decays y.
       weight_lr_power: power of the learning rate in the weights [dimensionless], in [0, inf).
       state_dtype: dtype of z. None: the parameter's, float32 below 32 bits.
       mask: which parameters decay: a tree of bools or a function of params.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax
+import optax
 
 from gradlab import core
 from gradlab.core import (
@@ -13,6 +14,7 @@ from gradlab.core import (
     Params,
     Scalar,
     ScalarOrSchedule,
+    Schedule,
     Transform,
     Updates,
     hyper,
@@ -27,7 +29,7 @@ class WarmedUp(Averaging):
 
     learning_rate: ScalarOrSchedule = hyper("[0, inf)")
     warmup_steps: Scalar | None = hyper("(0, inf)")
-    weight_decay: Scalar | None = hyper("[0, inf)")
+    weight_decay: ScalarOrSchedule | None = hyper("[0, inf)")
     mask: Mask = static()
 
     def rate(self) -> ScalarOrSchedule:
@@ -39,14 +41,23 @@ class WarmedUp(Averaging):
 class Decayed(core.Rule):
     """Gradients with a part of the parameters added."""
 
-    weight_decay: Scalar = hyper()
+    weight_decay: ScalarOrSchedule = hyper()
     mask: Mask = static()
+
+    def init(self, params: Params) -> Any:
+        scheduled = isinstance(self.weight_decay, Schedule)
+        state = optax.add_decayed_weights(lambda t: t) if scheduled else optax.identity()
+        return state.init(params)
 
     def update(
         self, updates: Updates, state: Any, params: Params | None = None, **extra: Any
     ) -> tuple[Updates, Any]:
         params = self.needed(params)
-        (sums,) = self.each(lambda h, g, p: g + h.weight_decay * p, updates, reads=(params,))
+        decay = self.weight_decay
+        if isinstance(decay, Schedule):
+            decay, state = decay(state.count), state._replace(count=state.count + 1)
+        now = self.with_values(weight_decay=decay)
+        (sums,) = now.each(lambda h, g, p: g + h.weight_decay * p, updates, reads=(params,))
         if self.mask is None:
             return sums, state
         chosen = core.decay_mask(self.mask, params)
@@ -71,7 +82,7 @@ def schedule_free_sgd(
     learning_rate: ScalarOrSchedule = 1.0,
     warmup_steps: Scalar | None = None,
     b1: Scalar = 0.9,
-    weight_decay: Scalar | None = None,
+    weight_decay: ScalarOrSchedule | None = None,
     weight_lr_power: Scalar = 2.0,
     state_dtype: DType | None = None,
     *,
@@ -92,7 +103,7 @@ def schedule_free_sgd(
       warmup_steps: length of a linear warm-up [steps], in (0, inf). None: no warm-up.
       b1: share β of the average in the mixture [dimensionless], in (0, 1].
       weight_decay: decay λ [gradient units per parameter unit], in [0, inf), added to the
-        gradient at y.
+        gradient at y; or a schedule.
       weight_lr_power: power of the learning rate in the weights [dimensionless], in [0, inf).
       state_dtype: dtype of z. None: the parameter's, float32 below 32 bits.
       mask: which parameters decay: a tree of bools or a function of params.
@@ -123,6 +134,10 @@ ENTRY = core.Entry(
     schedule_free_sgd,
     formula="z -= lr * (g + weight_decay * y); x = (1 - c) * x + c * z; y = (1 - b1) * z + b1 * x",
     paper=("defazio2024road",),
-    example={"learning_rate": 0.05, "warmup_steps": 7.5},
+    example={"learning_rate": 0.05, "warmup_steps": 7.5, "weight_decay": 0.1},
     search_space={"learning_rate": (1e-2, 10.0, "log"), "b1": (0.5, 0.98, "linear")},
+    traits=core.Traits(
+        temporaries="With a decay z follows the parameters and they follow z: the old ones are "
+        "kept until both are written."
+    ),
 )

@@ -3,6 +3,8 @@
 import inspect
 import itertools
 
+import jax
+import jax.numpy as jnp
 import optax
 import pytest
 
@@ -63,3 +65,25 @@ def test_a_step_that_stores_is_refused_unless_it_says_why():
 def test_what_is_not_elementwise_promises_nothing():
     subject = Subject(gl.clip_by_global_norm(1.0), traits=gl.catalog.Traits(elementwise=False))
     assert "not promised" in testing.PROMISES[PROMISE](subject)
+
+
+def test_gradients_are_released_as_soon_as_a_step_has_used_them():
+    layers, width = 8, 256
+    opt = gl.adamw(1e-3)
+
+    def loss(params, x):
+        for w in params:
+            x = jnp.tanh(x @ w)
+        return jnp.sum(x**2)
+
+    def step(params, state, x):
+        updates, state = opt.update(jax.grad(loss)(params, x), state, params)
+        return optax.apply_updates(params, updates), state
+
+    params = [jax.ShapeDtypeStruct((width, width), jnp.float32)] * layers
+    state = jax.eval_shape(opt.init, params)
+    x = jax.ShapeDtypeStruct((4, width), jnp.float32)
+    program = jax.jit(step, donate_argnums=(0, 1)).lower(params, state, x).compile()
+    # One program computes gradients and steps: two layers' gradients live at a time, not eight.
+    stored = program.memory_analysis().temp_size_in_bytes
+    assert stored < 3 * 4 * width**2

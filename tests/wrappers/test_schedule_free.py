@@ -177,3 +177,17 @@ def test_weights_that_follow_the_present_rate_are_seen(monkeypatch):
     monkeypatch.setattr(jnp, "maximum", lambda a, b: b)
     with pytest.raises(AssertionError):
         test_paper()
+
+
+@pytest.mark.parametrize("name", ["schedule_free_sgd", "schedule_free_adamw"])
+def test_decay_takes_a_schedule_and_a_mask(name):
+    make = getattr(gl, name)
+    constant = lambda t: 0.3 + 0.0 * t  # noqa: E731
+    agreement.assert_same_numbers(make(0.1, weight_decay=constant), make(0.1, weight_decay=0.3))
+    params = {"w": jnp.ones(2), "b": jnp.ones(2)}
+    opt = make(0.1, weight_decay=lambda t: 0.5 * t, mask={"w": True, "b": False})
+    state = opt.init(params)
+    for t in range(2):
+        assert float(gl.current(opt, state)["weight_decay"]) == 0.5 * t
+        updates, state = opt.update(params, state, params)
+        assert np.any(updates["w"] != updates["b"]) == (t > 0)
