@@ -47,13 +47,18 @@ class LayerUnits(core.Wrapper):
         """The layers of these parameters, in the order of their description.
 
         Raises:
-          ValueError: a pattern that matches nothing, or arrays whose axes do not fit.
+          ValueError: no pair of patterns, one that matches nothing, or axes that do not fit.
         """
-        described = core.thaw(self.layers)
+        described: Any = core.thaw(self.layers)
         described = described(params) if callable(described) else described
-        return [self._found(name, *pair, params) for name, pair in described.items()]
+        return [self._found(name, pair, params) for name, pair in described.items()]
 
-    def _found(self, name: str, incoming: Any, outgoing: Any, params: Params) -> Layer:
+    def _found(self, name: str, pair: Any, params: Params) -> Layer:
+        if isinstance(pair, str) or len(pair) != 2:
+            raise ValueError(
+                f"{self.owner()}: layers[{name!r}]={pair!r} is no pair of what is incoming and "
+                "what is outgoing"
+            )
         leaves = jax.tree.leaves(params)
         paths = [path for path, _ in _named(params)]
 
@@ -64,7 +69,7 @@ class LayerUnits(core.Wrapper):
             marks = [label for label, leaf in pairs if not core.is_absent(leaf)]
             return tuple(i for i, mark in enumerate(marks) if mark != "others")
 
-        into, onwards = positions(incoming, "incoming"), positions(outgoing, "outgoing")
+        into, onwards = positions(pair[0], "incoming"), positions(pair[1], "outgoing")
         units = jnp.shape(leaves[into[0]])[-1:]
         for i in into + onwards:
             shape = jnp.shape(leaves[i])

@@ -60,13 +60,12 @@ class RecycleDormantUnits(LayerUnits):
             dormant = [score <= self.threshold for score in scores]
             return self.renewed(dormant, layers, sample, steps, inner_state, params)
 
-        count = optax.safe_increment(state.count)
         if layers and self.every == 1:
             steps, inner_state = recycle()
         elif layers:
-            steps, inner_state = either(
-                count % self.every == 0, recycle, lambda: (steps, inner_state)
-            )
+            now = (state.count + 1) % self.every == 0
+            steps, inner_state = either(now, recycle, lambda: (steps, inner_state))
+        count = optax.safe_increment(state.count)
         return steps, RecycleDormantUnitsState(count, inner_state, key)
 
 
