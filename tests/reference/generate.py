@@ -1,8 +1,8 @@
 """Make the reference curves again: python -m tests.reference.generate [--only NAME].
 
 Runs in an environment of its own, with the versions below (torch first: a plain torch pulls several
-gigabytes of GPU libraries). Some curves come from repositories without a package; they are made when
---checkouts names a folder with clones at the commits that the generators have under CHECKOUTS.
+gigabytes of GPU libraries). Some curves come from repositories without a package; they are made
+when --checkouts names a folder with clones at the commits that generators have under CHECKOUTS.
 """
 
 from __future__ import annotations
