@@ -16,8 +16,11 @@ WRITTEN_BY_OTHERS = (
     "asam",
     "bsam",
     "friendly_sam",
+    "grokfast_ema",
+    "grokfast_ma",
     "gsam",
     "looksam",
+    "orthogonal_to_params",
     "sam",
     "wsam",
 )

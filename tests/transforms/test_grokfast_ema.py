@@ -7,10 +7,16 @@ import pytest
 import gradlab as gl
 from gradlab.transforms import _grokfast_ema
 from tests import agreement
+from tests.reference.load import curves
 
 
 def test_paper():
     agreement.assert_matches_paper(gl.grokfast_ema(0.9, 0.5), "grokfast_ema", decay=0.9, gain=0.5)
+
+
+@pytest.mark.parametrize("curve", curves("grokfast_ema"), ids=lambda c: c.name)
+def test_the_authors_and_another_package(curve):
+    agreement.assert_matches_reference(gl.grokfast_ema(**curve.settings), curve)
 
 
 def test_without_gain_it_is_the_identity():

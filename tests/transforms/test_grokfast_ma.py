@@ -6,6 +6,7 @@ import pytest
 
 import gradlab as gl
 from tests import agreement
+from tests.reference.load import curves
 
 
 @pytest.mark.parametrize("warmup", [True, False])
@@ -14,6 +15,11 @@ def test_paper(window, warmup):
     opt = gl.grokfast_ma(window, 0.5, warmup)
     settings = {"window": window, "gain": 0.5, "warmup": warmup}
     agreement.assert_matches_paper(opt, "grokfast_ma", **settings)
+
+
+@pytest.mark.parametrize("curve", curves("grokfast_ma"), ids=lambda c: c.name)
+def test_the_authors_and_another_package(curve):
+    agreement.assert_matches_reference(gl.grokfast_ma(**curve.settings), curve)
 
 
 def test_without_gain_it_is_the_identity():

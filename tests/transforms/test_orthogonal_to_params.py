@@ -7,6 +7,7 @@ import pytest
 
 import gradlab as gl
 from tests import agreement
+from tests.reference.load import curves
 
 
 @pytest.mark.parametrize("rescale", [True, False])
@@ -14,6 +15,14 @@ from tests import agreement
 def test_paper(shape, rescale):
     opt = gl.orthogonal_to_params(rescale)
     agreement.assert_matches_paper(opt, "orthogonal_to_params", shape=shape, rescale=rescale)
+
+
+@pytest.mark.parametrize("curve", curves("orthogonal_to_params"), ids=lambda c: c.name)
+def test_the_authors_and_another_package(curve):
+    settings = dict(curve.settings)
+    descent = gl.sgd(settings.pop("learning_rate"))
+    opt = gl.chain(gl.orthogonal_to_params(**settings), descent)
+    agreement.assert_matches_reference(opt, curve)
 
 
 def step(g, p, rescale=False):

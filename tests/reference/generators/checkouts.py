@@ -1,14 +1,11 @@
 """Code of repositories without a package: where it is, and that its bytes are the right ones."""
 
 from __future__ import annotations
-import __future__
 
 import ast
 import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
-
-LAZY = __future__.annotations.compiler_flag
 
 
 class Checkout(NamedTuple):
@@ -32,7 +29,7 @@ class Checkout(NamedTuple):
             raise SystemExit(f"{path} is not the file of commit {self.commit}: {found}")
         body = [node for node in ast.parse(source).body if getattr(node, "name", None) == name]
         assert body, f"{path} defines no {name}"
-        code = compile(ast.Module(body, []), str(path), "exec", LAZY, dont_inherit=True)
         names = dict(given)
-        exec(code, names)
+        # Annotations stay text there, as they do here: compile inherits that.
+        exec(compile(ast.Module(body, []), str(path), "exec"), names)
         return names[name]
