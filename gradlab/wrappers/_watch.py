@@ -68,7 +68,8 @@ class Watch(core.Wrapper):
         total = state.nonfinite_steps
         sizes = {label: _norm(part) for label, part in self.parts(params).items()}
         moves = {label: _norm(part) for label, part in self.parts(steps).items()}
-        steps = jax.tree.map(lambda u: core.written_after(u, sum(sizes.values())), steps)
+        read = sum(sizes.values(), jnp.zeros([]))
+        steps = jax.tree.map(lambda u: core.written_after(u, read), steps)
         return steps, WatchState(
             gradient_norm=norm,
             clipped_gradient_norm=norm if clipped is None else clipped.astype(norm.dtype),
