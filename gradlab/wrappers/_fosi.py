@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
-from jax import lax
-from jax.flatten_util import ravel_pytree
 
 from gradlab import core
 from gradlab.core import Params, Scalar, ScalarOrSchedule, Updates, hyper, static
-from gradlab.linalg import extreme_eigenpairs
 from gradlab.optimizers.momentum import sgd
+from gradlab.wrappers._extreme_curvature import extreme_curvature, within
 from gradlab.wrappers._turns import either
 
 
@@ -102,53 +99,14 @@ class Fosi(core.Wrapper):
         if not sum(jnp.size(p) for p in jax.tree.leaves(params)):
             return state.curvatures, state.directions
         since = state.count - (self.every if self.warmup is None else self.warmup)
-        return either(
-            (since >= 0) & (since % self.every == 0),
-            lambda: self.eigenpairs(state, params, grad_fn),
-            lambda: (state.curvatures, state.directions),
-        )
+        numbers, key = (self.largest, self.smallest, self.order), core.initial_key(self.key)
 
-    def eigenpairs(self, state: Any, params: Params, grad_fn: Any) -> tuple[Any, Any]:
-        """Those of the Hessian, rows of zeros where it has fewer than asked for."""
-        params = jax.tree.map(jnp.asarray, params)
-        wide = jax.tree.map(lambda p: p.astype(core.compute_dtype(p)), params)
-        flat, unravel = ravel_pytree(wide)
-        size = len(flat)
-        largest = min(self.largest, size)
-        smallest = min(self.smallest, size - largest)
+        def anew() -> tuple[Any, Any]:
+            found = extreme_curvature(grad_fn, params, state.directions, *numbers, key)
+            return found[0].astype(state.curvatures.dtype), found[1]
 
-        def product(v: jax.Array) -> jax.Array:
-            tangent = jax.tree.map(lambda t, p: t.astype(p.dtype), unravel(v), params)
-            change = jax.jvp(grad_fn, (params,), (tangent,))[1]
-            return ravel_pytree(change)[0].astype(flat.dtype)
-
-        least = max(4 * (largest + smallest), 2 * int(math.log(size)))
-        order = max(largest + smallest, min(self.order or least, size))
-        key = core.initial_key(self.key)
-        starts = jax.random.normal(key, (order, size), flat.dtype)
-        values, vectors = extreme_eigenpairs(product, starts, largest, smallest)
-        lost = self.largest + self.smallest - len(values)
-        values = jnp.insert(values, jnp.array([smallest] * lost, int), 0)
-        vectors = jnp.insert(vectors, jnp.array([smallest] * lost, int), 0, axis=0)
-        cast = lambda x, old: x.astype(old.dtype)  # noqa: E731
-        directions = jax.tree.map(cast, jax.vmap(unravel)(vectors), state.directions)
-        return cast(values, state.curvatures), directions
-
-
-def within(directions: Any, tree: Updates, weights: Any = 1.0) -> Updates:
-    """The part of a tree in the span of orthonormal directions, each weighted."""
-    leaves, treedef = jax.tree.flatten(tree, is_leaf=core.is_none)
-    rows = core.flatten_like(treedef, directions)
-    pairs = [(d, x) for d, x in zip(rows, leaves, strict=True) if x is not None]
-    exact = lax.Precision.HIGHEST
-    shares = sum(jnp.tensordot(d, x, axes=x.ndim, precision=exact) for d, x in pairs) * weights
-
-    def leaf(d: jax.Array, x: Any) -> Any:
-        if x is None:
-            return None
-        return jnp.tensordot(shares.astype(d.dtype), d, axes=1, precision=exact)
-
-    return treedef.unflatten(map(leaf, rows, leaves))
+        now = (since >= 0) & (since % self.every == 0)
+        return either(now, anew, lambda: (state.curvatures, state.directions))
 
 
 @core.builds(Fosi)

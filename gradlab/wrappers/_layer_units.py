@@ -107,6 +107,16 @@ class LayerUnits(core.Wrapper):
             found.append(jnp.mean(size, axis=tuple(range(h.ndim - 1))))
         return found
 
+    def reach(self, layer: Layer, params: Params, steps: Updates) -> jax.Array:
+        """How large the weights that lead on from each unit are, after the step."""
+        leaves = jax.tree.leaves(moved(params, steps))
+        total = jnp.zeros(layer.units)
+        for i in layer.outgoing:
+            weights = jnp.abs(leaves[i])
+            rows = jnp.sum(jnp.moveaxis(weights, -2, 0), axis=range(1, weights.ndim))
+            total = total + per_unit(rows, layer.units)
+        return total
+
     def renewed(
         self,
         chosen: list[jax.Array],

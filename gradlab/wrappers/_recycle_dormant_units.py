@@ -125,13 +125,13 @@ def recycle_dormant_units(
     Example:
       >>> import gradlab as gl, jax.numpy as jnp
       >>> layers = {"h": ("in/*", "out")}
-      >>> opt = gl.recycle_dormant_units(gl.adam(1e-3), layers, 0.1, every=1, key=0)
+      >>> opt = gl.recycle_dormant_units(gl.sgd(0.5), layers, 0.1, every=1, key=0)
       >>> first = {"kernel": jnp.ones((3, 2)), "bias": jnp.ones(2)}
       >>> params = {"in": first, "out": jnp.ones((2, 1))}
       >>> h = jnp.array([[1.0, 0.0]])
       >>> updates, _ = opt.update(params, opt.init(params), params, activations={"h": h})
-      >>> gl.apply_updates(params, updates)["out"].ravel().round(3).tolist()
-      [0.9990000128746033, 0.0]
+      >>> gl.apply_updates(params, updates)["out"].ravel().tolist()
+      [0.5, 0.0]
     """
 
 
