@@ -119,7 +119,7 @@ def hebbian_orthogonal_projection(
       >>> state, g = opt.init(params), jnp.ones((2, 1))
       >>> for _ in range(101):
       ...     updates, state = opt.update(g, state, params, inputs=x)
-      >>> [round(abs(float(u)), 3) for u in updates]
+      >>> [round(abs(float(u)), 3) for u in updates[:, 0]]
       [0.0, 1.0]
     """
 

@@ -84,7 +84,7 @@ def kept(rule: Any, count: Any, params: Params) -> Any:
       A tree of masks; one True for an array without pattern.
 
     Raises:
-      ValueError: the mask chooses an array that the groups do not divide.
+      ValueError: the mask chooses an array without inputs, or one that groups do not divide.
     """
     stages, length = patterns(rule), (rule.end or rule.begin) - rule.begin
     group = max(m for _, m in stages)
@@ -95,6 +95,10 @@ def kept(rule: Any, count: Any, params: Params) -> Any:
         fits = np.ndim(p) > 1 and np.shape(p)[-2] % group == 0
         if not weights or (rule.mask is None and not fits):
             return jnp.ones([], bool)
+        if np.ndim(p) < 2:
+            raise ValueError(
+                f"{rule.owner()}: the mask chooses an array of shape {np.shape(p)}, without inputs"
+            )
         size = core.absolute(jnp.asarray(p))
         masks = [functools.partial(n_of_m, size, n, m) for n, m in stages]
         # The stage comes from the count alone, so that the choice stays one under vmap.

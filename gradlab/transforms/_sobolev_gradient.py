@@ -83,10 +83,10 @@ def sobolev_gradient(
 
     Example:
       >>> import gradlab as gl, jax.numpy as jnp
-      >>> opt = gl.sobolev_gradient(1.0, 10.0)
+      >>> opt = gl.sobolev_gradient(1.0, 100.0)
       >>> g, _ = opt.update(jnp.array([1.0, 1.0, 1.0, 5.0]), opt.init(None))
       >>> [round(x, 2) for x in g.tolist()]
-      [2.0, 2.0, 2.0, 2.01]
+      [2.0, 2.0, 2.0, 2.0]
     """
 
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from gradlab import core
 from gradlab.core import Mask, Params, Updates, static
@@ -27,7 +28,7 @@ class SparseUpdateMask(core.Rule):
 
     def init(self, params: Params) -> SparseUpdateMaskState:
         def leaf(p: Any, chosen: bool) -> jax.Array:
-            if not chosen:
+            if not chosen or np.ndim(p) == 0:
                 return jnp.ones([], bool)
             kept = largest_of_units(core.absolute(p), self.connections, self.unit_axis)
             return jnp.where(jnp.zeros_like(p, bool), False, kept)  # placed like the parameter

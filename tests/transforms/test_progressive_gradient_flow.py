@@ -115,6 +115,8 @@ def test_arrays_that_groups_do_not_divide_stay_dense_unless_they_are_asked_for()
     jax.tree.map(np.testing.assert_array_equal, gl.eval_params(opt, state, params), params)
     with pytest.raises(ValueError, match="no multiple of 2"):
         gl.progressive_gradient_flow(1, 2, rate=1.0, mask={"w": True, "b": False}).init(params)
+    with pytest.raises(ValueError, match=r"progressive_gradient_flow: .*shape \(4,\), without inp"):
+        gl.progressive_gradient_flow(1, 2, rate=1.0, mask={"w": False, "b": True}).init(params)
 
 
 @pytest.mark.parametrize(

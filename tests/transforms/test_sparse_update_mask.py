@@ -56,6 +56,12 @@ def test_the_mask_chooses_arrays_and_has_to_choose_one():
         gl.sparse_update_mask(1, mask={"encodr": True}).init(params)
 
 
+def test_a_number_that_the_mask_chooses_is_updated():
+    opt, params = gl.sparse_update_mask(1, mask=True), {"gain": jnp.float32(2.0), "b": jnp.ones(3)}
+    updates, _ = opt.update(params, opt.init(params), params)
+    assert (updates["gain"], updates["b"].sum()) == (2, 3)
+
+
 def test_tasks_that_pull_small_weights_apart_stop_conflicting():
     # Both tasks pull the large weight one way, and the small ones against each other.
     w = jnp.array([[3.0], [0.1], [-0.2]])
