@@ -161,6 +161,11 @@ def quantize_state(
     where q are the levels of the codec and decoding is c, a → q_c a. A step computes in
     float32, as without the wrapper; only what it leaves for the next one is rounded.
 
+    Within a step each array is float32 for a while: one after the other where the compiler
+    minds memory. XLA on CPU has to be told, or it widens all of them at once:
+    `jax.jit(step, compiler_options={"xla_cpu_scheduler_type":
+    "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED"})`.
+
     What is kept in few bits are arrays that belong to a parameter: their path in the state ends
     with its path, and they have its shape. Counts, scalars, keys, factors, complex and small
     arrays stay as they are.
