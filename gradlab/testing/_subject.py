@@ -116,14 +116,18 @@ class Subject:
         )
 
     def extra(self, params: Any) -> dict[str, Any]:
-        """The reserved extra arguments, as a training loop would pass them."""
-        return {
+        """The reserved extra arguments, as a training loop would pass them.
+
+        With one gradient for each objective there is a loss for each, too.
+        """
+        extra = {
             "value": loss(params),
             "grad": jax.grad(loss)(params),
             "value_fn": loss,
             "grad_fn": jax.grad(loss),
             "key": jax.random.PRNGKey(0),
         }
+        return {**extra, "losses": objectives(params)} if self.stacked else extra
 
     def required_extra(self, params: Any) -> dict[str, Any]:
         """Only those extra arguments without which the transformation cannot work."""
