@@ -79,7 +79,7 @@ def aligned_mtl(pref_vector: Sequence[Scalar] | None = None, scale_mode: str = "
 
     Differs:
       Singular values below the precision of the Gramian count as zero and are left out. The
-      derivative is taken at constant rank.
+      derivative is taken at constant rank, and where the least two are equal that of one.
 
     Example:
       >>> import gradlab as gl, jax.numpy as jnp
@@ -97,10 +97,5 @@ ENTRY = core.Entry(
     paper=("senushkin2023independent",),
     example={},
     needs=("stacked",),
-    traits=core.Traits(
-        elementwise=False,
-        smooth=False,
-        kinks="Another singular value becomes the least; at that point the derivative is that "
-        "of one of the two.",
-    ),
+    traits=core.Traits(elementwise=False),
 )

@@ -40,21 +40,20 @@ class Cagrad(Weighting):
         moving = lengths > 0
         cosines = jnp.where(moving[:, None] & moving, cosines, 0)
         mean = lengths / len(gram)
-        length = core.sqrt(mean @ cosines @ mean)  # of the mean gradient
+        length = core.sqrt(jnp.maximum(mean @ cosines @ mean, 0))  # of the mean gradient
         least = jnp.min(jnp.where(moving, lengths, jnp.inf))
         r = jnp.where(moving, core.divide(jnp.where(jnp.any(moving), least, 0), lengths), 0)
         c = jnp.asarray(self.c, gram.dtype)
         along = core.divide(cosines @ mean, length)
         y, residual = linalg.homogeneous_minimum(cosines, along, c, r)
-        short = core.sqrt(y @ cosines @ y)
+        short = core.sqrt(jnp.maximum(y @ cosines @ y, 0))
         weights = 1 / len(gram) + core.divide(c * core.divide(length, short) * y, lengths)
         # How long the combination is that was pulled towards, were its weights to sum to one.
         scale = core.divide(short, r @ y) * jnp.where(jnp.any(moving), least, 0)
         stationary = scale <= self.norm_eps * core.norm(lengths)
-        return (
-            jnp.where(stationary, 0, weights),
-            SolverState(count_unsolved(state.unsolved, residual)),
-        )
+        # There the norm has a kink, and nothing is left to be solved for.
+        unsolved = count_unsolved(state.unsolved, jnp.where(stationary, 0, residual))
+        return jnp.where(stationary, 0, weights), SolverState(unsolved)
 
 
 @core.builds(Cagrad)

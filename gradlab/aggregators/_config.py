@@ -36,8 +36,11 @@ class Config(Weighting):
         cosines = jnp.where(moving[:, None] & moving, cosines, 0)
         q = linalg.psd_inverse(cosines) @ wanted  # the direction, made of unit gradients
         along = cosines @ q
+        # Where no direction has these cosines, what was found is rounding.
+        lost = 64 * jnp.finfo(q.dtype).eps * jnp.sqrt(wanted @ wanted)
+        square = jnp.where(q @ along > lost**2, q @ along, 0)
         size = lengths @ along  # of all projections together, in lengths of the direction
-        return core.divide(core.divide(size, q @ along) * q, lengths), state
+        return core.divide(core.divide(size, square) * q, lengths), state
 
 
 @core.builds(Config)
@@ -76,8 +79,9 @@ def config(pref_vector: Sequence[Scalar] | None = None):
 
     Differs:
       The pseudo-inverse of the unit gradients is found from their cosines, so that gradients
-      which depend on each other up to the root of the precision count as dependent. A
-      gradient that is zero is left out.
+      which depend on each other up to the root of the precision count as dependent. Where no
+      direction has the cosines asked for, the result is zero. A gradient that is zero is left
+      out.
 
     Example:
       >>> import gradlab as gl, jax.numpy as jnp

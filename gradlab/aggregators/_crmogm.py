@@ -51,7 +51,8 @@ class Crmogm(core.Wrapper, Weighting):
 
     def weigh(self, gram: jax.Array, state: Any, **extra: Any) -> tuple[jax.Array, Any]:
         self.check_count(self.objectives, len(gram))
-        new, inner_state = self.inner.rule.weigh(gram, state.inner_state, **extra)
+        rule: Any = self.inner.rule
+        new, inner_state = rule.weigh(gram, state.inner_state, **extra)
         b1 = jnp.asarray(core.at(self.b1, state.count), new.dtype)
         old = jnp.where(state.count == 0, new, state.weights.astype(new.dtype))
         weights = core.average(old, new, b1)

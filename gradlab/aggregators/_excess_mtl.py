@@ -79,10 +79,8 @@ class ExcessMtl(Aggregator):
         step_size = jnp.asarray(self.step_size, relative.dtype)
         moved = jax.nn.softmax(_log(state.weights) + step_size * relative)
         weights = jnp.where(warm, state.weights, moved)
-        kept = (
-            new.astype(old.dtype) for new, old in ((weights, state.weights), (scale, state.scale))
-        )
-        new_state = ExcessMtlState(state.count + 1, *kept, squares)
+        stored = weights.astype(state.weights.dtype), scale.astype(state.scale.dtype)
+        new_state = ExcessMtlState(state.count + 1, *stored, squares)
         return _stacked.combine(weights, updates), new_state
 
 

@@ -128,5 +128,6 @@ ENTRY = core.Entry(
         "on; the draw is held fixed in the derivative.",
         complex=False,
         stochastic=True,
+        temporaries="the draws, and the parts of all objectives before they are added up",
     ),
 )

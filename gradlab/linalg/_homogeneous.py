@@ -9,6 +9,8 @@ from jax import lax
 from gradlab.linalg._implicit import implicit_root
 from gradlab.linalg._qp import nonnegative_minimum
 
+ROUNDS = 40
+
 
 def homogeneous_minimum(
     matrix: jax.Array, linear: jax.Array, radius: jax.Array, sums: jax.Array
@@ -34,11 +36,22 @@ def homogeneous_minimum(
     """
     weight = 4 * (1 + radius)
     fixed = lax.stop_gradient((matrix, linear, radius, sums, weight))
-    y = nonnegative_minimum(lambda y: _derivatives(y, *fixed), linear.size, linear.dtype)
-    for _ in range(3):
+    first = nonnegative_minimum(lambda y: _derivatives(y, *fixed), linear.size, linear.dtype)
+    tolerance = 10 * linear.size * jnp.finfo(linear.dtype).eps
+
+    def unsolved(carry: tuple) -> jax.Array:
+        rounds, y = carry
+        return (_residual(y, *fixed) > tolerance) & (rounds < ROUNDS)
+
+    def improve(carry: tuple) -> tuple:
+        rounds, y = carry
+        # The first rounds trust that the zeros are found; the others find them anew.
+        y = lax.cond(rounds < 3, lambda y: y, lambda y: _majorized(y, *fixed), y)
         step, free = _newton(y, *fixed)
         better = jnp.where(free, jnp.maximum(y - step, 0), 0)
-        y = jnp.where(_residual(better, *fixed) <= _residual(y, *fixed), better, y)
+        return rounds + 1, jnp.where(_residual(better, *fixed) < _residual(y, *fixed), better, y)
+
+    _, y = lax.while_loop(unsolved, improve, (jnp.zeros([], jnp.int32), first))
     free = y > _derivatives(y, *fixed)[0]
 
     def system(y: jax.Array, *args: jax.Array) -> jax.Array:
@@ -64,6 +77,24 @@ def _derivatives(
     along = product / norm
     hessian = radius / norm * (matrix - along * along[:, None]) + weight * sums * sums[:, None]
     return gradient, hessian
+
+
+def _majorized(
+    y: jax.Array,
+    matrix: jax.Array,
+    linear: jax.Array,
+    radius: jax.Array,
+    sums: jax.Array,
+    weight: jax.Array,
+) -> jax.Array:
+    """The minimiser of a quadratic function above ours that touches it at y."""
+    norm = jnp.sqrt(y @ matrix @ y + 4 * jnp.finfo(y.dtype).eps ** 1.5)
+    curved = radius / norm * matrix + weight * sums * sums[:, None]
+    pull = linear - weight * sums
+    size = jnp.max(jnp.diagonal(curved), initial=1)
+    return nonnegative_minimum(
+        lambda z: ((curved @ z + pull) / size, curved / size), y.size, y.dtype
+    )
 
 
 def _residual(y: jax.Array, *args: jax.Array) -> jax.Array:
