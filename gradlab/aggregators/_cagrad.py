@@ -45,12 +45,12 @@ class Cagrad(Weighting):
         r = jnp.where(moving, core.divide(jnp.where(jnp.any(moving), least, 0), lengths), 0)
         c = jnp.asarray(self.c, gram.dtype)
         along = core.divide(cosines @ mean, length)
-        y, residual = linalg.homogeneous_minimum(cosines, along, c, r)
+        y, residual, kink = linalg.homogeneous_minimum(cosines, along, c, r)
         short = core.sqrt(jnp.maximum(y @ cosines @ y, 0))
         weights = 1 / len(gram) + core.divide(c * core.divide(length, short) * y, lengths)
         # How long the combination is that was pulled towards, were its weights to sum to one.
         scale = core.divide(short, r @ y) * jnp.where(jnp.any(moving), least, 0)
-        stationary = scale <= self.norm_eps * core.norm(lengths)
+        stationary = kink | (scale <= self.norm_eps * core.norm(lengths))
         # There the norm has a kink, and nothing is left to be solved for.
         unsolved = count_unsolved(state.unsolved, jnp.where(stationary, 0, residual))
         return jnp.where(stationary, 0, weights), SolverState(unsolved)

@@ -105,5 +105,10 @@ ENTRY = core.Entry(
     example={"alpha": 2.0},
     search_space={"alpha": (0.5, 10.0, "log")},
     needs=("stacked",),
-    traits=core.Traits(elementwise=False),
+    traits=core.Traits(
+        elementwise=False,
+        smooth=False,
+        kinks="Where no direction improves all objectives any longer, the result jumps to zero; "
+        "the derivative is then taken as zero.",
+    ),
 )

@@ -47,7 +47,7 @@ class NashMtl(Weighting):
 
     def init(self, params: Params) -> NashMtlState:
         del params
-        return NashMtlState(core.step_count(), jnp.ones(self.objectives), core.step_count())
+        return NashMtlState(core.step_count(), jnp.zeros(self.objectives), core.step_count())
 
     def weigh(self, gram: jax.Array, state: Any, **extra: Any) -> tuple[jax.Array, Any]:
         del extra
@@ -57,7 +57,9 @@ class NashMtl(Weighting):
         def bargain() -> tuple[jax.Array, jax.Array]:
             lengths, cosines = _stacked.cone(gram)
             ones = jnp.ones_like(lengths)
-            start = jnp.where(old * lengths > 0, old * lengths, 1)
+            last = jnp.where(old * lengths > 0, old * lengths, 1)
+            # Of gradients that have changed much since, it says little.
+            start = jnp.clip(last, 1e-2, 1e2)
             x = linalg.balance(cosines, ones, 1.0, start)
             residual = linalg.balance_residual(cosines, ones, 1.0, x)
             agreed = residual <= linalg.qp_tolerance(residual.dtype)

@@ -76,5 +76,9 @@ ENTRY = core.Entry(
     paper=("M020",),
     example={},
     needs=("stacked",),
-    traits=core.Traits(elementwise=False),
+    traits=core.Traits(
+        elementwise=False,
+        smooth=False,
+        kinks="At a gradient of zero its direction jumps; the derivative is taken as zero there.",
+    ),
 )

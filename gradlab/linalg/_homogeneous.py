@@ -9,12 +9,12 @@ from jax import lax
 from gradlab.linalg._implicit import implicit_root
 from gradlab.linalg._qp import nonnegative_minimum
 
-ROUNDS = 40
+ROUNDS = 100
 
 
 def homogeneous_minimum(
     matrix: jax.Array, linear: jax.Array, radius: jax.Array, sums: jax.Array
-) -> tuple[jax.Array, jax.Array]:
+) -> tuple[jax.Array, jax.Array, jax.Array]:
     r"""Minimises a linear function and a norm over weights.
 
     $$\min_{y \ge 0,\ r^\top y = 1}\ b^\top y + c\, \sqrt{y^\top Q\, y}$$
@@ -31,17 +31,22 @@ def homogeneous_minimum(
       sums: r, of shape `(k,)`, with entries in [0, 1], one of them one.
 
     Returns:
-      The minimiser y up to a factor, and how far it is from one: the largest entry of
-      |min(y, gradient)|.
+      The minimiser y up to a factor; how far it is from one, the largest entry of
+      |min(y, gradient)|; and whether the norm is zero there, where it has a kink.
     """
     weight = 4 * (1 + radius)
     fixed = lax.stop_gradient((matrix, linear, radius, sums, weight))
     first = nonnegative_minimum(lambda y: _derivatives(y, *fixed), linear.size, linear.dtype)
     tolerance = 10 * linear.size * jnp.finfo(linear.dtype).eps
 
+    def at_kink(y: jax.Array) -> jax.Array:
+        square = y @ fixed[0] @ y
+        return square <= jnp.finfo(y.dtype).eps * (fixed[3] @ y) ** 2
+
     def unsolved(carry: tuple) -> jax.Array:
         rounds, y = carry
-        return (_residual(y, *fixed) > tolerance) & (rounds < ROUNDS)
+        open_still = (_residual(y, *fixed) > tolerance) & ~at_kink(y)
+        return open_still & (rounds < ROUNDS)
 
     def improve(carry: tuple) -> tuple:
         rounds, y = carry
@@ -59,7 +64,8 @@ def homogeneous_minimum(
 
     jacobian = _masked(_derivatives(y, *fixed)[1], free)
     solution = implicit_root(system, y, jacobian, matrix, linear, radius, sums, weight)
-    return solution, _residual(y, *fixed)
+    residual = jnp.where(at_kink(y), 0, _residual(y, *fixed))
+    return solution, residual, at_kink(y)
 
 
 def _derivatives(

@@ -11,7 +11,7 @@ import numpy as np
 
 from gradlab import core
 from gradlab.testing._failure import require
-from gradlab.testing._subject import Subject, flat, problem_params, step
+from gradlab.testing._subject import OBJECTIVES, Subject, flat, problem_params, step
 
 
 def check_elementwise(subject: Subject) -> str:
@@ -31,8 +31,8 @@ def check_elementwise(subject: Subject) -> str:
     places = kernel.at[..., 0, 0]
     found = []
     tries = [places.add(2.0), places.set(0.0), places.set(1e3)]
-    if subject.stacked:  # of one objective alone, which may then be no longer chosen
-        tries.append(kernel.at[0, 0, 0].set(1e3))
+    if subject.stacked:  # of one objective alone, which is then no longer chosen
+        tries += [kernel.at[i, 0, 0].set(1e3) for i in range(OBJECTIVES)]
     for new in tries:
         changed = {**gradients, "hidden": {**gradients["hidden"], "kernel": new}}
         found.append(np.max(np.abs(others(changed) - others(gradients))))
@@ -83,7 +83,7 @@ def _roughness(subject: Subject) -> str:
 
         return jax.vmap(second)(jnp.asarray(GRID))
 
-    for name, (offset, slope) in _lines(gradients).items():
+    for name, (offset, slope) in _lines(gradients, subject.stacked).items():
         values = np.asarray(along(offset, slope))
         fine, coarse = (_second_difference(values, stride).max(0) for stride in (1, 2))
         worst = np.argmax(fine)
@@ -99,16 +99,20 @@ def _second_difference(values: np.ndarray, stride: int) -> np.ndarray:
     return np.abs(values[2 * stride :] - 2 * values[stride:-stride] + values[: -2 * stride])
 
 
-def _lines(gradients: Any) -> dict[str, tuple[Any, Any]]:
+def _lines(gradients: Any, stacked: bool) -> dict[str, tuple[Any, Any]]:
     """Lines of gradients, as offset and slope."""
     zero = jax.tree.map(jnp.zeros_like, gradients)
     turning = jax.tree.map(
         lambda g: g * jnp.cos(7.0 * jnp.arange(g.size)).reshape(g.shape), gradients
     )
-    return {
+    found = {
         "a line through zero": (zero, gradients),
         "a line that turns the gradient": (gradients, turning),
     }
+    if stacked:  # conflicts come and go
+        others = jax.tree.map(lambda g: jnp.roll(g, 1, axis=0), gradients)
+        found["a line on which each gradient meets another"] = (gradients, others)
+    return found
 
 
 def check_stochastic(subject: Subject) -> str:

@@ -54,6 +54,7 @@ def compiled_step(
             "value_fn": loss,
             "grad_fn": jax.grad(loss),
             "key": jax.random.PRNGKey(0),
+            "losses": jnp.ones(objectives or 1),
         }
         extra = {name: extra[name] for name in required}
         updates, state = opt.update(gradient, state, params, **extra)
