@@ -110,7 +110,7 @@ ENTRY = core.Entry(
     gradient_harmonization,
     formula="u = sum_i p_i (as in PCGrad) if all cosines are at least gamma, else 0",
     paper=("M051",),
-    example={"threshold": -0.5},
+    example={"threshold": -0.95},
     search_space={"threshold": (-1.0, 0.0, "linear")},
     needs=("stacked",),
     traits=core.Traits(
