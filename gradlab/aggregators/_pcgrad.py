@@ -10,7 +10,8 @@ from jax import lax
 
 from gradlab import core
 from gradlab.aggregators import _stacked
-from gradlab.core import Params, Updates, static
+from gradlab.aggregators._weighting import Weighting, denied
+from gradlab.core import Params, static
 
 
 class PcgradState(NamedTuple):
@@ -19,8 +20,17 @@ class PcgradState(NamedTuple):
     key: jax.Array
 
 
-class Pcgrad(core.Rule):
+class Pcgrad(Weighting):
     """Projects each gradient off those that it conflicts with."""
+
+    holds = ("linear under scaling", "strongly stationary", "idempotent")
+    fails = denied(
+        {
+            "non-conflicting": ((1, 0), (-2, 1), (-2, -1)),
+            "permutation invariant": ((1, 0), (-2, 1), (-2, -1)),
+            "mean without conflict": ((1, 0), (0, 1)),
+        }
+    )
 
     key: int | tuple[int, ...] = static(convert=core.seed_or_words)
 
@@ -28,18 +38,12 @@ class Pcgrad(core.Rule):
         del params
         return PcgradState(core.initial_key(self.key))
 
-    def update(
-        self, updates: Updates, state: Any, params: Params | None = None, **extra: Any
-    ) -> tuple[Updates, PcgradState]:
-        count = _stacked.objectives("pcgrad", updates, params)
+    def weigh(self, gram: jax.Array, state: Any, **extra: Any) -> tuple[jax.Array, Any]:
         key, draw = jax.random.split(state.key)
-        if count is None:
-            return updates, PcgradState(key)
         given = extra.get("key")  # not declared: the key in the state does as well
-        keys = jax.random.split(draw if given is None else given, count)
-        orders = jax.vmap(jax.random.permutation, (0, None))(keys, count)
-        weights = projected_weights(_stacked.gramian(updates), orders)
-        return _stacked.combine(weights, updates), PcgradState(key)
+        keys = jax.random.split(draw if given is None else given, len(gram))
+        orders = jax.vmap(jax.random.permutation, (0, None))(keys, len(gram))
+        return projected_weights(gram, orders), PcgradState(key)
 
 
 def projected_weights(gram: jax.Array, orders: jax.Array) -> jax.Array:
@@ -83,6 +87,12 @@ def pcgrad(key: int | jax.Array = 0):
 
     Raises:
       ValueError: gradients without the leading axis, such as a sum.
+
+    Properties:
+      For each draw of orders: linear under scaling, strongly stationary, idempotent; the sum
+      without conflict. Not non-conflicting: [[1, 0], [-2, 1], [-2, -1]].
+      Not permutation invariant: [[1, 0], [-2, 1], [-2, -1]].
+      Not mean without conflict: [[1, 0], [0, 1]].
 
     References:
       Yu et al., "Gradient Surgery for Multi-Task Learning", arXiv:2001.06782v4, Algorithm 1.

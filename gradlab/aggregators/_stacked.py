@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -62,13 +63,25 @@ def _check(owner: str, where: str, shape: tuple, wanted: tuple | None) -> None:
 
 def gramian(updates: Updates) -> jax.Array:
     """Inner products of the gradients over all arrays, in float32 or wider."""
+    return inner_products(updates, updates)
+
+
+def inner_products(left: Updates, right: Updates) -> jax.Array:
+    """Inner products of the gradients of one stack with those of another."""
     total: Any = 0.0
-    for x in jax.tree.leaves(updates):
-        x = jnp.asarray(x, jnp.promote_types(jnp.float32, jnp.result_type(x)))
+    for x, y in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True):
+        dtype = jnp.promote_types(jnp.float32, jnp.result_type(x, y))
+        x, y = jnp.asarray(x, dtype), jnp.asarray(y, dtype)
         axes = tuple(range(1, x.ndim))
-        inner = jnp.tensordot(x, x.conj(), (axes, axes), precision=lax.Precision.HIGHEST)
+        inner = jnp.tensordot(x, y.conj(), (axes, axes), precision=lax.Precision.HIGHEST)
         total = total + jnp.real(inner)
     return total
+
+
+def regularized(gram: jax.Array, eps: Any) -> jax.Array:
+    """The Gramian with a multiple of its trace added to its diagonal."""
+    ridge = jnp.asarray(eps, gram.dtype) * jnp.trace(gram)
+    return gram + ridge * jnp.eye(len(gram), dtype=gram.dtype)
 
 
 def cone(gram: jax.Array) -> Cone:
@@ -88,3 +101,44 @@ def combine(weights: jax.Array, updates: Updates) -> Updates:
         return jnp.tensordot(weights.astype(x.dtype), x, 1, precision=lax.Precision.HIGHEST)
 
     return jax.tree.map(leaf, updates)
+
+
+def between(
+    owner: str, updates: Updates, count: int, trim: int, reduce: Callable[[jax.Array, int], Any]
+) -> Updates:
+    """Reduces what lies between the `trim` smallest and largest numbers of each coordinate.
+
+    Raises:
+      TypeError: complex gradients.
+      ValueError: nothing is left.
+    """
+    if count <= 2 * trim:
+        raise ValueError(
+            f"{owner}: leaving out {trim} at each end needs at least {2 * trim + 1} objectives, "
+            f"but there are {count}"
+        )
+
+    def leaf(x: Any) -> Any:
+        x = jnp.asarray(x, core.compute_dtype(x))
+        if jnp.issubdtype(x.dtype, jnp.complexfloating):
+            raise TypeError(f"{owner}: complex gradients have no order")
+        return reduce(jnp.sort(x, axis=0)[trim : count - trim], 0)
+
+    return jax.tree.map(leaf, updates)
+
+
+def samples_up_to_three(value: Any) -> int:
+    """One, two or three, for the static fields that count independent samples."""
+    count = core.count_at_least(1)(value)
+    if count > 3:
+        raise ValueError(f"expected 1, 2 or 3 samples, got {count}")
+    return count
+
+
+def across_samples(gram: jax.Array, objectives: int) -> jax.Array:
+    """Inner products of the gradients on the first sample with those on the second.
+
+    Those on the only one with each other, where there is one sample.
+    """
+    second = objectives if len(gram) > objectives else 0
+    return gram[:objectives, second : second + objectives]

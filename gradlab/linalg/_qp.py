@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -33,7 +34,7 @@ def nonnegative_qp(matrix: jax.Array, linear: jax.Array) -> jax.Array:
         flat = linear.reshape(-1, linear.shape[-1])
         return jax.vmap(nonnegative_qp, (None, 0))(matrix, flat).reshape(linear.shape)
     q, b = lax.stop_gradient((matrix, linear))
-    inside = _interior_point(q, b)
+    inside = nonnegative_minimum(lambda y: (q @ y + b, q), b.size, b.dtype)
     free = _free_entries(q, b, inside)
     exact = jnp.maximum(_solve_free(matrix, linear, free), 0)
     # A degenerate program may leave doubt about entries that hardly matter.
@@ -100,13 +101,24 @@ class _Point(NamedTuple):
     gap: jax.Array
 
 
-def _interior_point(matrix: jax.Array, linear: jax.Array) -> jax.Array:
-    """Mehrotra's predictor-corrector method, to the precision of the dtype."""
-    dtype = linear.dtype
+def nonnegative_minimum(
+    derivatives: Callable[[jax.Array], tuple[jax.Array, jax.Array]], size: int, dtype: Any
+) -> jax.Array:
+    """Minimises a convex function over non-negative vectors.
+
+    Mehrotra's predictor-corrector method, to the precision of the dtype.
+
+    Args:
+      derivatives: gradient and Hessian at a point; the latter with a diagonal near one.
+      size: length of the vectors.
+      dtype: their dtype.
+
+    Returns:
+      A point near a minimiser, all entries positive.
+    """
     eps = jnp.finfo(dtype).eps
-    size = linear.size
     # Two opposite gradients leave no interior; a little of the identity gives one.
-    matrix = matrix + 4 * eps * jnp.eye(size, dtype=dtype)
+    ridge = 4 * eps * jnp.eye(size, dtype=dtype)
     ones = jnp.ones(size, dtype)
     tolerance = eps**1.6  # the product of two numbers that are both to be told from zero
 
@@ -115,9 +127,10 @@ def _interior_point(matrix: jax.Array, linear: jax.Array) -> jax.Array:
 
     def advance(point: _Point) -> _Point:
         y, slack = point.y, point.slack
-        wrong = matrix @ y + linear - slack
+        gradient, hessian = derivatives(y)
+        wrong = gradient + 4 * eps * y - slack
         mu = y @ slack / size
-        factor = jnp.linalg.cholesky(matrix + jnp.diag(slack / y))
+        factor = jnp.linalg.cholesky(hessian + ridge + jnp.diag(slack / y))
 
         def direction(target: jax.Array) -> tuple[jax.Array, jax.Array]:
             dy = cho_solve((factor, True), target / y - slack - wrong)
@@ -139,10 +152,15 @@ def _interior_point(matrix: jax.Array, linear: jax.Array) -> jax.Array:
         )
 
     start = _Point(jnp.zeros([], jnp.int32), ones, ones, jnp.asarray(1, dtype))
-    return lax.while_loop(far, advance, start).y if size else linear
+    return lax.while_loop(far, advance, start).y if size else ones
 
 
 def _longest(x: jax.Array, dx: jax.Array) -> jax.Array:
     """The longest step up to one that leaves x positive."""
     limit = jnp.where(dx < 0, x / jnp.where(dx < 0, -dx, 1), 1)
     return jnp.minimum(1, jnp.min(limit))
+
+
+def qp_tolerance(dtype: Any) -> float:
+    """The residual up to which a program on unit gradients counts as solved."""
+    return 1e-9 if jnp.finfo(dtype).bits > 32 else 1e-4

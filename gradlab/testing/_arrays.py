@@ -26,6 +26,7 @@ def _update(subject: Subject, opt: Any, gradients: Any, state: Any, params: Any)
         "value_fn": lambda p: sum(jnp.sum(x) for x in jax.tree.leaves(p)),
         "grad_fn": lambda p: jax.tree.map(lambda g: g * 1, gradients),
         "key": jax.random.PRNGKey(0),
+        "losses": jnp.ones(OBJECTIVES),
     }
     extra = subject.completed(params, extra)
     return opt.update(gradients, state, params, **{k: v for k, v in extra.items() if k in required})

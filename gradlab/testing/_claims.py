@@ -14,7 +14,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr
 
 from gradlab import core
 from gradlab.testing._failure import require
-from gradlab.testing._subject import Subject, flat, problem_params, step
+from gradlab.testing._subject import OBJECTIVES, Subject, flat, problem_params, step
 
 
 def check_elementwise(subject: Subject) -> str:
@@ -34,7 +34,10 @@ def check_elementwise(subject: Subject) -> str:
     kernel, spread = gradients["hidden"]["kernel"], 0.0
     for place in ((0, 0), (2, 2)):
         entry, before = kernel.at[(..., *place)], others(gradients, place)
-        for new in (entry.add(2.0), entry.set(0.0), entry.set(1e3)):
+        tries = [entry.add(2.0), entry.set(0.0), entry.set(1e3)]
+        if subject.stacked:  # of one objective alone, which is then no longer chosen
+            tries += [kernel.at[(i, *place)].set(1e3) for i in range(OBJECTIVES)]
+        for new in tries:
             changed = {**gradients, "hidden": {**gradients["hidden"], "kernel": new}}
             spread = max(spread, float(np.max(np.abs(others(changed, place) - before))))
     if subject.traits.elementwise:
@@ -75,11 +78,11 @@ def _roughness(subject: Subject) -> str:
         _, state = subject.opt.update(gradients, subject.opt.init(params), params, **extra)
         return flat(subject.opt.update(point, state, params, **extra)[0])
 
-    return roughness(second, gradients)
+    return roughness(second, gradients, subject.stacked)
 
 
-def roughness(function: Callable[[Any], jax.Array], tree: Any) -> str:
-    """Where a function of such trees is not smooth along two lines, in words.
+def roughness(function: Callable[[Any], jax.Array], tree: Any, stacked: bool = False) -> str:
+    """Where a function of such trees is not smooth along some lines, in words.
 
     At a kink the central second difference shrinks like the step, at a jump not at all;
     where the function is smooth it shrinks like the square.
@@ -92,7 +95,7 @@ def roughness(function: Callable[[Any], jax.Array], tree: Any) -> str:
 
         return jax.vmap(at)(jnp.asarray(GRID))
 
-    for name, (offset, slope) in _lines(tree).items():
+    for name, (offset, slope) in _lines(tree, stacked).items():
         values = np.asarray(along(offset, slope))
         fine, coarse = (_second_difference(values, stride).max(0) for stride in (1, 2))
         worst = np.argmax(fine)
@@ -108,14 +111,18 @@ def _second_difference(values: np.ndarray, stride: int) -> np.ndarray:
     return np.abs(values[2 * stride :] - 2 * values[stride:-stride] + values[: -2 * stride])
 
 
-def _lines(tree: Any) -> dict[str, tuple[Any, Any]]:
+def _lines(tree: Any, stacked: bool) -> dict[str, tuple[Any, Any]]:
     """Lines of trees, as offset and slope."""
     zero = jax.tree.map(jnp.zeros_like, tree)
     turning = jax.tree.map(lambda g: g * jnp.cos(7.0 * jnp.arange(g.size)).reshape(g.shape), tree)
-    return {
+    found = {
         "a line through zero": (zero, tree),
         "a line that turns": (tree, turning),
     }
+    if stacked:  # conflicts come and go
+        others = jax.tree.map(lambda g: jnp.roll(g, 1, axis=0), tree)
+        found["a line on which each gradient meets another"] = (tree, others)
+    return found
 
 
 def check_stochastic(subject: Subject) -> str:

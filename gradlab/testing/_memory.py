@@ -57,6 +57,7 @@ def compiled_step(
             "value_fn": loss,
             "grad_fn": jax.grad(loss),
             "key": jax.random.PRNGKey(0),
+            "losses": jnp.ones(objectives or 1),
         }
         extra |= {} if more is None else more(params, extra)
         extra = {name: extra[name] for name in required}

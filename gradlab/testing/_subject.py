@@ -128,7 +128,10 @@ class Subject:
         )
 
     def extra(self, params: Any, grad_fn: Callable[[Any], Any] | None = None) -> dict[str, Any]:
-        """Extra arguments, as a training loop would pass them: reserved ones and its own."""
+        """Extra arguments, as a training loop would pass them: reserved ones and its own.
+
+        With one gradient for each objective there is a loss for each, too.
+        """
         reserved = {
             "value": loss(params),
             "grad": jax.grad(loss)(params),
@@ -136,7 +139,8 @@ class Subject:
             "grad_fn": grad_fn or jax.grad(loss),
             "key": jax.random.PRNGKey(0),
         }
-        return self.completed(params, reserved)
+        losses = {"losses": objectives(params)} if self.stacked else {}
+        return losses | self.completed(params, reserved)
 
     def completed(self, params: Any, reserved: dict[str, Any]) -> dict[str, Any]:
         """The reserved extra arguments, and those of its own, for any parameters."""
