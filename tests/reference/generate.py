@@ -29,6 +29,9 @@ PINS = (
     "lion-pytorch==0.2.5",
     "torch-adopt==0.1.0",
     "bitsandbytes==0.50.2",
+    "cvxpy==1.9.3",
+    "clarabel==0.11.1",
+    "ecos==2.0.14",
 )
 
 
