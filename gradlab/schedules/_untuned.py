@@ -49,7 +49,8 @@ class UntunedWarmup(core.Schedule):
     def _samples(self, step: jax.Array) -> jax.Array:
         """RAdam's ρ, to full precision: b2**t / (1 - b2**t) is 1 / expm1(-t log b2)."""
         rate = -jnp.log1p(jnp.asarray(self.b2 - 1, step.dtype))
-        return jnp.asarray(2 / (1 - self.b2) - 1 - 2 * step / jnp.expm1(step * rate))
+        limit = jnp.asarray(2 / (1 - self.b2) - 1, step.dtype)
+        return limit - 2 * step / jnp.expm1(step * rate)
 
 
 class PalmB2(core.Schedule):

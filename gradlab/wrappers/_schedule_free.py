@@ -145,6 +145,13 @@ def schedule_free_eval_params(state: Any, params: Params) -> Params:
 
     Raises:
       TypeError: the state is another one.
+
+    Example:
+      >>> import gradlab as gl
+      >>> opt = gl.schedule_free_sgd(1.0, b1=0.5)
+      >>> updates, state = opt.update(2.0, opt.init(4.0), 4.0)
+      >>> float(gl.schedule_free_eval_params(state, 4.0 + updates))
+      2.0
     """
     if not isinstance(state, ScheduleFreeState):
         raise TypeError(

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
 from gradlab import core
 from gradlab.core import DType, Mask, Scalar, ScalarOrSchedule, Transform, hyper
 from gradlab.optimizers.adaptive._rms import ScaleByRms
@@ -10,6 +15,13 @@ from gradlab.wrappers._schedule_free_sgd import WarmedUp
 
 class AdamWithoutMomentum(core.Optimizer, ScaleByRms):
     """AdamW whose average of gradients has no memory."""
+
+    def direction(self, h: Any, g: Any, count: Any, v: Any, *mean: Any) -> jax.Array:
+        # That the divisor is zero is seen by v, which is stored anyway: with two readers of the
+        # step, the compiler would store the root for this alone.
+        zero = (v == 0) & (h.eps == 0)
+        root = core.sqrt(core.debias(v, h.decay, count)) + h.eps
+        return jnp.where(zero, 0, 1 / jnp.where(zero, 1, root)) * g
 
 
 class ScheduleFreeAdamW(WarmedUp):
