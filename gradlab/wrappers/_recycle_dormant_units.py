@@ -143,7 +143,7 @@ ENTRY = core.Entry(
         "inner": sgd(0.01),
         "layers": example_layers,
         "threshold": 0.1,
-        "every": 1,
+        "every": 2,
         "key": 0,
     },
     search_space={"threshold": (1e-3, 0.2, "log"), "learning_rate": (1e-4, 1.0, "log")},
