@@ -93,6 +93,7 @@ from gradlab.core._tree import flatten_like as flatten_like
 from gradlab.core._tree import init_moments as init_moments
 from gradlab.core._tree import is_none as is_none
 from gradlab.core._tree import is_staged as is_staged
+from gradlab.core._tree import keep_dtypes as keep_dtypes
 from gradlab.core._tree import moments_like as moments_like
 from gradlab.core._tree import step_count as step_count
 from gradlab.core._types import DType as DType

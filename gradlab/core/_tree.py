@@ -222,6 +222,11 @@ def _store(x: jax.Array, dtype: DType) -> jax.Array:
     return x if x.dtype == dtype else jnp.asarray(x, dtype)
 
 
+def keep_dtypes(new: Any, old: Any) -> Any:
+    """A new state, each array in the dtype that it had."""
+    return jax.tree.map(lambda x, o: _store(x, o.dtype), new, old)
+
+
 def at_dtype(rule: Any, dtype: DType) -> Any:
     """The rule with array hyperparameters in the given dtype; plain numbers stay plain.
 

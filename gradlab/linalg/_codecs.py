@@ -190,6 +190,8 @@ def has_dtype(name: str) -> bool:
         return False
 
 
+# Traced once for all arrays of a shape, and written into the program for each.
+@functools.partial(jax.jit, static_argnums=(1, 2), inline=True)
 def encode(x: jax.Array, codec: Codec, block_size: int) -> tuple[jax.Array, jax.Array]:
     """Brings real numbers into codes and scales.
 
@@ -218,6 +220,7 @@ def encode(x: jax.Array, codec: Codec, block_size: int) -> tuple[jax.Array, jax.
     return codes.reshape(packed_shape(x.shape, codec)), scales
 
 
+@functools.partial(jax.jit, static_argnums=(2, 3, 4), inline=True)
 def decode(
     codes: jax.Array, scales: jax.Array, codec: Codec, block_size: int, shape: tuple[int, ...]
 ) -> jax.Array:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
 import optax
 
 from gradlab import core
 from gradlab.core import Params, Updates
 from gradlab.optimizers.momentum import sgd
-from gradlab.wrappers._flat_params import FlatParams, Layout
+from gradlab.wrappers._flat_params import FlatParams, Layout, joined, layout_of
 
 
 class FlatState(NamedTuple):
@@ -28,16 +27,16 @@ class Flat(core.Wrapper):
     """Shows the inner optimizer one vector for each dtype."""
 
     def init(self, params: Params) -> FlatState:
-        return FlatState(self.inner.rule.init(_joined(params, _layout(params))))
+        return FlatState(self.inner.rule.init(joined(params, layout_of(params))))
 
     def update(
         self, updates: Updates, state: Any, params: Params | None = None, **extra: Any
     ) -> tuple[Updates, FlatState]:
-        layout = _layout(updates if params is None else params)
-        vectors = None if params is None else _joined(params, layout)
+        layout = layout_of(updates if params is None else params)
+        vectors = None if params is None else joined(params, layout)
         kind = FlatParams if isinstance(params, FlatParams) else _tree
         extra = {name: _seen(name, value, layout, kind) for name, value in extra.items()}
-        gradients = _joined(updates, layout)
+        gradients = joined(updates, layout)
         steps, inner = self.inner.rule.update(gradients, state.inner_state, vectors, **extra)
         kept = FlatParams(steps, layout)
         return (kept if isinstance(updates, FlatParams) else kept.tree()), FlatState(inner)
@@ -45,29 +44,15 @@ class Flat(core.Wrapper):
     def in_order(self, state: Any, updates: Updates, params: Params | None) -> Any:
         if params is None:
             return state
-        layout = _layout(params)
-        vectors = (_joined(tree, layout) for tree in (updates, params))
+        layout = layout_of(params)
+        vectors = (joined(tree, layout) for tree in (updates, params))
         return FlatState(self.inner.rule.in_order(state.inner_state, *vectors))
 
     def eval_params(self, state: Any, params: Params) -> Params:
-        layout = _layout(params)
-        vectors = self.inner.rule.eval_params(state.inner_state, _joined(params, layout))
+        layout = layout_of(params)
+        vectors = self.inner.rule.eval_params(state.inner_state, joined(params, layout))
         kept = FlatParams(vectors, layout)
         return kept if isinstance(params, FlatParams) else kept.tree()
-
-
-def _layout(params: Params) -> Layout:
-    return params.layout if isinstance(params, FlatParams) else Layout.of(params)
-
-
-def _joined(tree: Any, layout: Layout) -> dict[str, jax.Array]:
-    if isinstance(tree, FlatParams):
-        return tree.vectors
-    leaves = core.flatten_like(layout.treedef, tree, "params", "updates")
-    if any(leaf is None for leaf in leaves):
-        missing = [path for path, x in zip(layout.paths, leaves, strict=True) if x is None]
-        raise ValueError(f"flat: there is no gradient at {missing[0]}")
-    return layout.join(leaves)
 
 
 def _tree(vectors: Any, layout: Layout) -> Any:
@@ -77,13 +62,13 @@ def _tree(vectors: Any, layout: Layout) -> Any:
 def _seen(name: str, value: Any, layout: Layout, kind: Callable[[Any, Layout], Any]) -> Any:
     """An extra argument as the inner optimizer sees it."""
     if name == "grad":
-        return _joined(value, layout)
+        return joined(value, layout)
     if name not in ("value_fn", "grad_fn"):
         return value
 
     def function(vectors: Any, *args: Any, **kwargs: Any) -> Any:
         found = value(kind(vectors, layout), *args, **kwargs)
-        return _joined(found, layout) if name == "grad_fn" else found
+        return joined(found, layout) if name == "grad_fn" else found
 
     return function
 

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from gradlab import core
+
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
@@ -103,3 +105,23 @@ def flatten_params(params: Any) -> FlatParams:
     """
     layout = Layout.of(params)
     return FlatParams(layout.join(jax.tree.leaves(params)), layout)
+
+
+def layout_of(params: Any) -> Layout:
+    """Where each array of parameters lies, or would lie if they were flat."""
+    return params.layout if isinstance(params, FlatParams) else Layout.of(params)
+
+
+def joined(tree: Any, layout: Layout) -> dict[str, jax.Array]:
+    """The vectors of a tree, flat or not.
+
+    Raises:
+      ValueError: an array of the layout is missing; the message names its path.
+    """
+    if isinstance(tree, FlatParams):
+        return tree.vectors
+    leaves = core.flatten_like(layout.treedef, tree, "params", "updates")
+    if any(leaf is None for leaf in leaves):
+        missing = [path for path, x in zip(layout.paths, leaves, strict=True) if x is None]
+        raise ValueError(f"flat: there is no gradient at {missing[0]}")
+    return layout.join(leaves)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import optax
 from jax.tree_util import tree_map_with_path
 
@@ -53,7 +52,7 @@ class OffloadState(core.Wrapper):
         like = updates if params is None else params
         here = self.moved(state.inner_state, like, jax.memory.Space.Device)
         updates, new = self.inner.rule.update(updates, here, params, **extra)
-        new = jax.tree.map(lambda x, old: jnp.asarray(x, old.dtype), new, here)
+        new = core.keep_dtypes(new, here)
         return updates, OffloadStateState(self.moved(new, like, jax.memory.Space.Host))
 
     def moved(self, state: Any, params: Params, space: Any) -> Any:

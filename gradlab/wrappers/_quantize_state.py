@@ -5,64 +5,40 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import optax
-from jax.core import Tracer
-from jax.tree_util import tree_map_with_path
 
-from gradlab import core, linalg
-from gradlab.core import ParameterPaths, Params, Updates, static
+from gradlab import core
+from gradlab.core import Params, Updates, static
 from gradlab.optimizers.adaptive import adamw
-from gradlab.wrappers._state_policy import StatePolicy
-
-NOT_NEGATIVE = ("nu", "nu_max", "sum_of_squares", "e_g", "e_x", "n")
-"""Fields of states that hold second moments."""
-
-BFLOAT16 = "bfloat16"
-
-
-class QuantizedArray(NamedTuple):
-    """An array of a state in few bits: codes, and a scale for each block of them."""
-
-    codes: Any
-    scales: Any
+from gradlab.wrappers._state_codec import StateCodec, codec_policy, written_after_params
 
 
 class QuantizeStateState(NamedTuple):
     """State of `quantize_state`.
 
     Attributes:
-      inner_state: that of the inner optimizer, with a `QuantizedArray`, or a bfloat16 array,
-        in the place of each array that is kept in few bits.
+      inner_state: that of the inner optimizer, with codes and scales, or a bfloat16 array, in
+        the place of each array that is kept in few bits.
     """
 
     inner_state: Any
 
 
-def is_quantized(x: Any) -> bool:
-    return isinstance(x, QuantizedArray)
-
-
-def _codec(name: Any) -> str:
-    return name if name == BFLOAT16 else linalg.codec_named(name).name
-
-
-def _policy(value: Any) -> StatePolicy:
-    return StatePolicy.of(value, _codec)
-
-
 class QuantizeState(core.Wrapper):
     """Widens the state, steps, and narrows it again."""
 
-    codec: Any = static(convert=_policy)
+    codec: Any = static(convert=codec_policy)
     block_size: int | None = static(convert=core.optional(core.count_at_least(1)))
     min_size: int = static(convert=core.count_at_least(0))
+
+    @property
+    def state_codec(self) -> StateCodec:
+        return StateCodec(self.codec, self.block_size, self.min_size)
 
     def init(self, params: Params) -> QuantizeStateState:
         state = self.inner.rule.init(params)
         self.codec.check(self.owner(), "codec", state, params)
-        return QuantizeStateState(self.narrowed(state, params))
+        return QuantizeStateState(self.state_codec.narrowed(state, params))
 
     def update(
         self, updates: Updates, state: Any, params: Params | None = None, **extra: Any
@@ -70,78 +46,20 @@ class QuantizeState(core.Wrapper):
         like = updates if params is None else params
         wide = self.widened(state.inner_state, like)
         updates, new = self.inner.rule.update(updates, wide, params, **extra)
-        new = jax.tree.map(lambda x, old: jnp.asarray(x, old.dtype), new, wide)
-        return updates, QuantizeStateState(self.narrowed(new, like))
-
-    def codec_of(self, field: str) -> linalg.Codec:
-        """The codec with scales of a field."""
-        return linalg.codec_named(self.codec.choice(field), field not in NOT_NEGATIVE)
-
-    def narrowed(self, state: Any, params: Params) -> Any:
-        """The state as it is kept."""
-        find = ParameterPaths(params).find
-
-        def leaf(path: Any, x: jax.Array) -> Any:
-            found = find(path, x.shape)
-            name = found and self.codec.choice(found.field)
-            real = jnp.issubdtype(x.dtype, jnp.floating)
-            if found is None or name is None or x.size < self.min_size or not real:
-                return x
-            if name == BFLOAT16:
-                return x.astype(BFLOAT16)
-            codec = self.codec_of(found.field)
-            x = jnp.asarray(x, core.compute_dtype(x))
-            codes, scales = linalg.encode(x, codec, self.block_size or codec.block_size)
-            return QuantizedArray(_placed_like(codes, x), scales)
-
-        return tree_map_with_path(leaf, state)
+        kept = self.state_codec.narrowed(core.keep_dtypes(new, wide), like)
+        return updates, QuantizeStateState(kept)
 
     def widened(self, state: Any, params: Params) -> Any:
-        """The state as the inner optimizer sees it."""
-        find = ParameterPaths(params).find
-
-        def leaf(path: Any, x: Any) -> Any:
-            if not is_quantized(x):
-                found = find(path, x.shape)
-                narrow = found and self.codec.choice(found.field) == BFLOAT16 == x.dtype
-                return x.astype(jnp.float32) if narrow else x
-            found = find(path, None)
-            if found is None:
-                raise ValueError(f"{self.owner()}: the state was made for other parameters")
-            codec = self.codec_of(found.field)
-            shape, block_size = found.parameter.shape, self.block_size or codec.block_size
-            return linalg.decode(x.codes, x.scales, codec, block_size, shape)
-
-        return tree_map_with_path(leaf, state, is_leaf=is_quantized)
+        """The inner state as the inner optimizer sees it."""
+        return self.state_codec.widened(state, params)
 
     def in_order(self, state: Any, updates: Updates, params: Params | None) -> Any:
-        # The update read the old codes, so that the new ones are written after the parameters.
         if params is None:
             return state
-        moved = jax.tree.map(_sum, updates, params, is_leaf=core.is_none)
-        find = ParameterPaths(moved).find
-
-        def leaf(path: Any, x: Any) -> Any:
-            found = find(path, None) if is_quantized(x) else None
-            if found is None:
-                return x
-            return x._replace(codes=core.written_after(x.codes, found.parameter))
-
-        return QuantizeStateState(tree_map_with_path(leaf, state.inner_state, is_leaf=is_quantized))
+        return QuantizeStateState(written_after_params(state.inner_state, updates, params))
 
     def eval_params(self, state: Any, params: Params) -> Params:
         return self.inner.rule.eval_params(self.widened(state.inner_state, params), params)
-
-
-def _sum(u: Any, p: jax.Array) -> Any:
-    return None if u is None else p + u
-
-
-def _placed_like(codes: jax.Array, x: jax.Array) -> jax.Array:
-    """The codes, outside of a program, sharded like the numbers that they stand for."""
-    if codes.shape != x.shape or isinstance(x, Tracer):
-        return codes
-    return jax.device_put(codes, x.sharding)
 
 
 @core.builds(QuantizeState)
