@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks import contenders, pairs
+from benchmarks.aggregators import aggregators
 from benchmarks.compare import Effort, compare
 from benchmarks.limits import Limits
 from benchmarks.one_pass import one_pass
@@ -198,5 +199,6 @@ TABLES: dict[str, Callable[[Limits, bool, Notify], list[Table]]] = {
     "startup": startup,
     "temporaries": temporaries,
     "one-pass": one_pass,
+    "aggregators": aggregators,
 }
 """Each table of the command line, and the function that makes it."""
