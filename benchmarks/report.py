@@ -22,6 +22,7 @@ QUOTED_TABLES = ("steps", "many", "matrices")
 METHODS = ("adamw", "sgd, momentum", "clip_by_global_norm, adamw", "lion", "adopt", "adabelief")
 BEGIN, END = "<!-- speed: begin -->", "<!-- speed: end -->"
 _SHOWN = ("cpu", "cores", "device", "python", "jax", "jaxlib", "optax", "numpy", "git_revision")
+_PEERS = ("torch", "torchjd")
 
 
 def folder_of_this_machine(tiny: bool = False) -> Path:
@@ -39,7 +40,8 @@ def write(folder: Path, name: str, tables: list[Table], limits: Limits) -> Path:
     libraries hold within one run.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    about = environment() | {"torch": _torch(), "time": now(), "load_average": load_average()}
+    about = environment() | {"time": now(), "load_average": load_average()}
+    about |= {package: _version(package) for package in _PEERS}
     data = {
         "environment": about,
         "limits": dataclasses.asdict(limits),
@@ -52,15 +54,15 @@ def write(folder: Path, name: str, tables: list[Table], limits: Limits) -> Path:
     return path
 
 
-def _torch() -> str | None:
+def _version(package: str) -> str | None:
     try:
-        return importlib.metadata.version("torch")
+        return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
 
 
 def _head(name: str, about: dict[str, Any], limits: Limits) -> str:
-    machine = ", ".join(f"{key} {about[key]}" for key in (*_SHOWN, "torch") if about.get(key))
+    machine = ", ".join(f"{key} {about[key]}" for key in (*_SHOWN, *_PEERS) if about.get(key))
     return "\n".join(
         [
             f"# Implementations compared: {name}",

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks import contenders, pairs
+from benchmarks.aggregators import aggregators
 from benchmarks.compare import Effort, compare
 from benchmarks.limits import Limits
 from benchmarks.memory import memory
@@ -200,5 +201,6 @@ TABLES: dict[str, Callable[[Limits, bool, Notify], list[Table]]] = {
     "temporaries": temporaries,
     "one-pass": one_pass,
     "memory": memory,
+    "aggregators": aggregators,
 }
 """Each table of the command line, and the function that makes it."""
