@@ -93,8 +93,9 @@ def schedule_free_adamw(
 
     Differs:
       As in optax, the warm-up counts its steps from 0 where it moves z and from 1 where it
-      weighs, and the root of the bias correction is no part of the learning rate by which
-      iterates weigh; in the authors' code it is.
+      weighs; the authors count from 1 in both places. The root of the bias correction is no
+      part of the learning rate by which iterates weigh, as in optax and in the authors'
+      `AdamWScheduleFree` of schedulefree 1.4.1; in their `AdamWScheduleFreePaper` it is.
 
     Example:
       >>> import gradlab as gl

@@ -120,7 +120,7 @@ def schedule_free_sgd(
 
     Differs:
       As optax does, the warm-up counts its steps from 0 where it moves z and from 1 where it
-      weighs.
+      weighs; the authors' `SGDScheduleFree` counts from 1 in both places.
 
     Example:
       >>> import gradlab as gl

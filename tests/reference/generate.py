@@ -27,6 +27,7 @@ PINS = (
     "qpsolvers==4.13.0",
     "adabelief-pytorch==0.2.1",
     "lion-pytorch==0.2.5",
+    "schedulefree==1.4.1",
     "torch-adopt==0.1.0",
     "bitsandbytes==0.50.2",
     "cvxpy==1.9.3",

@@ -14,14 +14,21 @@ CURVES = {curve.name: curve for curve in curves()}
 # Wrappers and transformations that others have written, too, so that both can be compared.
 WRITTEN_BY_OTHERS = (
     "asam",
+    "average_iterates",
     "bsam",
+    "cautious",
     "friendly_sam",
     "grokfast_ema",
     "grokfast_ma",
     "gsam",
+    "lookahead",
     "looksam",
     "orthogonal_to_params",
     "sam",
+    "schedule_free",
+    "schedule_free_adamw",
+    "schedule_free_sgd",
+    "swa",
     "wsam",
 )
 

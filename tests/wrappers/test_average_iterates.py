@@ -8,12 +8,20 @@ import pytest
 
 import gradlab as gl
 from tests import agreement
+from tests.reference.load import curves
 
 
 def test_paper():
     agreement.assert_matches_paper(
         gl.average_iterates(gl.sgd(0.1), 0.9), "average_iterates", learning_rate=0.1, decay=0.9
     )
+
+
+@pytest.mark.parametrize("curve", curves("average_iterates"), ids=lambda c: c.name)
+def test_torch_averages_so_too(curve):
+    decay = curve.settings.get("decay", lambda t: t * 1.0 / (t + 1))
+    opt = gl.average_iterates(gl.sgd(curve.settings["learning_rate"]), decay)
+    agreement.assert_matches_reference(opt, curve)
 
 
 def run(opt, params, steps=40):

@@ -7,6 +7,7 @@ import pytest
 import gradlab as gl
 from tests import agreement
 from tests.paper.cautious import c_adamw
+from tests.reference.load import curves
 
 
 def test_paper():
@@ -22,6 +23,23 @@ def test_paper():
 def test_the_authors_adamw_leaves_the_decay_unmasked():
     opt = gl.chain(gl.cautious(gl.scale_by_adam(), direction=True), gl.sgd(0.1, weight_decay=0.3))
     agreement.assert_matches_paper(opt, c_adamw, learning_rate=0.1, weight_decay=0.3)
+
+
+@pytest.mark.parametrize("curve", curves("cautious"), ids=lambda c: c.name)
+def test_the_authors_and_another_package(curve):
+    settings = dict(curve.settings)
+    rate, decay = settings.pop("learning_rate"), settings.pop("weight_decay", 0.0)
+    if not curve.name.endswith("lion"):
+        direction = gl.cautious(gl.scale_by_adam(**settings), direction=True)
+        opt = gl.chain(direction, gl.sgd(rate, weight_decay=decay))
+        agreement.assert_matches_reference(opt, curve)
+        return
+    opt = gl.cautious(gl.lion(rate, **settings, weight_decay=decay))
+    agreement.assert_matches_reference(opt, curve)
+    updates, _ = agreement.open_loop(opt, jnp.asarray(curve.gradients), jnp.asarray(curve.params))
+    # Both of them count one coordinate more than agree.
+    moved = np.sum(curve.updates != 0, axis=1, keepdims=True)
+    np.testing.assert_allclose(curve.updates, updates * moved / (moved + 1), rtol=1e-5)
 
 
 def test_where_everything_agrees_it_is_the_inner_optimizer():

@@ -8,6 +8,7 @@ import pytest
 
 import gradlab as gl
 from tests import agreement
+from tests.reference.load import curves
 
 
 def test_paper():
@@ -18,6 +19,13 @@ def test_paper():
         sync_period=4,
         slow_step_size=0.3,
     )
+
+
+@pytest.mark.parametrize("curve", curves("lookahead"), ids=lambda c: c.name)
+def test_another_package(curve):
+    settings = dict(curve.settings)
+    fast = gl.sgd(settings.pop("learning_rate"), momentum=settings.pop("momentum"))
+    agreement.assert_matches_reference(gl.lookahead(fast, **settings), curve)
 
 
 @pytest.mark.parametrize("reset_state", [False, True])

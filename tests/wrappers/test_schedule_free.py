@@ -1,5 +1,7 @@
 """Schedule-free learning: the paper, optax, and what its three sequences are."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 import gradlab as gl
 from tests import agreement
 from tests.paper.schedule_free import schedule_free as paper
+from tests.reference.load import curves
 
 
 def rising_and_falling(t):
@@ -71,6 +74,42 @@ def test_optax_gives_the_same_numbers_in_the_same_state(name, options):
         mine, other = (agreement.open_loop(opt, gradients, x) for opt in (ours, theirs))
     for a, b in zip(*map(jax.tree.leaves, (mine, other)), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+
+
+AUTHORS = [c for n in ("", "_sgd", "_adamw") for c in curves(f"schedule_free{n}")]
+
+
+@pytest.mark.parametrize("curve", AUTHORS, ids=lambda c: c.name)
+def test_the_authors_package(curve):
+    settings = dict(curve.settings)
+    if curve.method == "schedule_free":
+        rate, momentum = settings.pop("learning_rate"), settings.pop("momentum")
+        opt = gl.schedule_free(gl.sgd(rate, momentum=momentum), rate, **settings)
+    else:
+        opt = getattr(gl, curve.method)(**settings)
+    agreement.assert_matches_reference(opt, curve)
+
+
+@pytest.mark.parametrize("curve", [c for c in AUTHORS if not c.agrees], ids=lambda c: c.name)
+def test_what_the_authors_do_otherwise_is_a_schedule(curve):
+    settings = curve.settings
+    rate, length = settings["learning_rate"], settings.get("warmup_steps", 1)
+
+    def weighs(t):
+        """The authors' learning rate at step t = 1, 2, …"""
+        warm = rate * jnp.minimum(t / length, 1.0)
+        paper = curve.name.endswith("_paper")
+        return warm * jnp.sqrt(1 - settings["b2"] ** t) if paper else warm
+
+    def moves(count):
+        return rate * jnp.minimum((count + 1.0) / length, 1.0)
+
+    if curve.method == "schedule_free_sgd":
+        base = gl.sgd(moves)
+    else:
+        base = gl.adam(moves, 0.0, settings["b2"], settings["eps"])
+    opt = gl.schedule_free(base, lambda t: weighs(t * 1.0), settings["b1"])
+    agreement.assert_matches_reference(opt, dataclasses.replace(curve, agrees=True))
 
 
 def run(opt, steps=40, params=None):

@@ -9,6 +9,7 @@ import pytest
 import gradlab as gl
 from tests import agreement
 from tests.paper import averages as paper
+from tests.reference.load import curves
 
 
 def run(opt, gradients, params):
@@ -40,6 +41,13 @@ def test_paper(name, settings):
         updates, means = run(opt, jnp.asarray(gradients), jnp.asarray(x))
     np.testing.assert_allclose(updates, [u for u, _ in rows], rtol=1e-10, atol=1e-13)
     np.testing.assert_allclose(means, [m for _, m in rows], rtol=1e-10, atol=1e-13)
+
+
+@pytest.mark.parametrize("curve", curves("swa"), ids=lambda c: c.name)
+def test_torch_averages_so_too(curve):
+    settings = dict(curve.settings)
+    opt = gl.swa(gl.sgd(settings.pop("learning_rate")), **settings)
+    agreement.assert_matches_reference(opt, curve)
 
 
 @pytest.mark.parametrize(("name", "settings"), CASES)
