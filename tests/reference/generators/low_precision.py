@@ -117,7 +117,8 @@ def _grad_scaler() -> tuple[str, Arrays]:
 def cases() -> list[Case]:
     floor = (
         "A second moment below half of the smallest level becomes zero; here it becomes that "
-        "level. The kernel for CPUs misses the nearest level by up to three now and then."
+        "level. The kernel for CPUs misses the nearest level of one small number in twenty, by "
+        "up to six levels."
     )
     return [
         Case(
