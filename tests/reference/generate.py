@@ -29,6 +29,7 @@ PINS = (
     "lion-pytorch==0.2.5",
     "schedulefree==1.4.1",
     "torch-adopt==0.1.0",
+    "torch-optimi==0.3.3",
 )
 
 
