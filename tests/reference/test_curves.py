@@ -13,6 +13,8 @@ from tests.test_catalog import FIRST
 CURVES = {curve.name: curve for curve in curves()}
 # Wrappers and transformations that others have written, too, so that both can be compared.
 WRITTEN_BY_OTHERS = (
+    "accumulate_gradients",
+    "apply_if_finite",
     "asam",
     "average_iterates",
     "bsam",
@@ -21,9 +23,11 @@ WRITTEN_BY_OTHERS = (
     "grokfast_ema",
     "grokfast_ma",
     "gsam",
+    "kahan_summation",
     "lookahead",
     "looksam",
     "orthogonal_to_params",
+    "partition",
     "sam",
     "schedule_free",
     "schedule_free_adamw",

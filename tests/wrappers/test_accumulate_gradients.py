@@ -9,6 +9,7 @@ import pytest
 import gradlab as gl
 from gradlab import testing
 from tests import agreement
+from tests.reference.load import curves
 
 
 def inner():
@@ -36,6 +37,13 @@ def test_numbers_are_those_of_optax():
     theirs = optax.MultiSteps(optax.adam(0.1), 4).gradient_transformation()
     expected, _ = agreement.open_loop(theirs, micro, jnp.ones(6))
     np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("curve", curves("accumulate_gradients"), ids=lambda c: c.name)
+def test_a_stored_run_of_optax(curve):
+    settings = dict(curve.settings)
+    every = settings.pop("every")
+    agreement.assert_matches_reference(gl.accumulate_gradients(gl.adam(**settings), every), curve)
 
 
 def test_one_call_a_step_is_the_inner_optimizer_itself():

@@ -9,6 +9,7 @@ import pytest
 import gradlab as gl
 from gradlab import core
 from tests import agreement
+from tests.reference.load import curves
 
 BAD = {3: jnp.nan, 4: jnp.inf, 9: -jnp.inf, 10: jnp.nan, 11: jnp.nan, 12: jnp.nan}
 
@@ -31,6 +32,16 @@ def test_numbers_and_state_are_those_of_optax(limit):
     assert jax.tree.structure(runs[0]) == jax.tree.structure(runs[1])
     for a, b in zip(*map(jax.tree.leaves, runs), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("curve", curves("apply_if_finite"), ids=lambda c: c.name)
+def test_a_stored_run_of_optax(curve):
+    settings = dict(curve.settings)
+    largest, limit = settings.pop("largest"), settings.pop("max_consecutive_errors")
+    spoil = optax.stateless(lambda g, _: jnp.where(jnp.abs(g) > largest, jnp.nan, g))
+    opt = gl.chain(spoil, gl.apply_if_finite(gl.adam(**settings), limit))
+    agreement.assert_matches_reference(opt, curve)
+    assert curve.states["notfinite_count"].max() > 1
 
 
 def test_a_step_that_is_left_out_changes_nothing():

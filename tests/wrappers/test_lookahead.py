@@ -22,7 +22,7 @@ def test_paper():
 
 
 @pytest.mark.parametrize("curve", curves("lookahead"), ids=lambda c: c.name)
-def test_another_package(curve):
+def test_other_packages(curve):
     settings = dict(curve.settings)
     fast = gl.sgd(settings.pop("learning_rate"), momentum=settings.pop("momentum"))
     agreement.assert_matches_reference(gl.lookahead(fast, **settings), curve)

@@ -11,6 +11,7 @@ import pytest
 
 import gradlab as gl
 from gradlab import linalg
+from tests.reference.load import curves
 
 MODES = {
     "stochastic_rounding": lambda inner: gl.stochastic_rounding(inner, 0),
@@ -116,6 +117,34 @@ def test_rounding_to_the_nearest_is_the_cast_of_ieee(dtype):
         expected = x.astype(dtype).astype(np.float32)
     found = np.asarray(jax.jit(linalg.round_to_nearest, static_argnums=1)(x, dtype))
     np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("curve", curves("kahan_summation"), ids=lambda c: c.name)
+def test_kahan_summation_of_another_package(curve):
+    rate, start = curve.settings["learning_rate"], jnp.asarray(curve.params)
+    assert start.dtype == jnp.float16
+
+    def places(opt):
+        def step(carry, g):
+            params, state = carry
+            updates, state = opt.update(g, state, params)
+            params = optax.apply_updates(params, updates)
+            return (params, state), (params, state)
+
+        run = jax.jit(lambda c, g: jax.lax.scan(step, c, g)[1])
+        params, states = run((start, opt.init(start)), jnp.asarray(curve.gradients))
+        return np.asarray(params, np.float64), states
+
+    ours, states = places(gl.kahan_summation(gl.sgd(rate)))
+    theirs = curve.states["params"].astype(np.float64)
+    # Units in the last place: sums in 16 bits now and then fall on the other side of a middle.
+    units = np.abs(np.spacing(curve.states["params"])).astype(np.float64)
+    assert np.mean(ours != theirs) < 0.01
+    np.testing.assert_array_less(np.abs(ours - theirs), 1.5 * units)
+    kept = np.asarray(states.compensation, np.float64)
+    both = theirs + curve.states["compensation"].astype(np.float64)
+    np.testing.assert_array_less(np.abs(ours + kept - both), 0.2 * units)
+    assert np.max(np.abs(places(gl.sgd(rate))[0] - theirs) / units) > 3
 
 
 @each_dtype

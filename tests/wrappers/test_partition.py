@@ -10,6 +10,7 @@ import pytest
 
 import gradlab as gl
 from tests import agreement
+from tests.reference.load import curves
 
 TREE = {"embed": jnp.ones((3, 2)), "layers": [{"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}]}
 LABELS = {"embed": "slow", "layers": "fast"}
@@ -34,6 +35,24 @@ def test_numbers_and_state_are_those_of_optax(mask_compatible_extra_args):
     assert jax.tree.structure(ours) == jax.tree.structure(theirs)
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("curve", curves("partition"), ids=lambda c: c.name)
+def test_a_stored_run_of_optax(curve):
+    settings = dict(curve.settings)
+    split, descent = settings.pop("split"), gl.sgd(settings.pop("rate"), settings.pop("momentum"))
+    groups = gl.partition(
+        {"fast": descent, "slow": gl.adam(**settings)}, {"a": "fast", "b": "slow"}
+    )
+
+    def parts(x):
+        return {"a": x[..., :split], "b": x[..., split:]}
+
+    with jax.enable_x64(True):
+        gradients, x = (parts(jnp.asarray(a)) for a in (curve.gradients, curve.params))
+        updates, _ = agreement.open_loop(groups, gradients, x)
+    for name, expected in parts(curve.updates).items():
+        np.testing.assert_allclose(updates[name], expected, rtol=curve.rtol, atol=1e-14)
 
 
 def test_each_group_is_stepped_as_if_alone():

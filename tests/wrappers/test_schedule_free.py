@@ -76,11 +76,11 @@ def test_optax_gives_the_same_numbers_in_the_same_state(name, options):
         np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
 
 
-AUTHORS = [c for n in ("", "_sgd", "_adamw") for c in curves(f"schedule_free{n}")]
+WRITTEN = [c for n in ("", "_sgd", "_adamw") for c in curves(f"schedule_free{n}")]
 
 
-@pytest.mark.parametrize("curve", AUTHORS, ids=lambda c: c.name)
-def test_the_authors_package(curve):
+@pytest.mark.parametrize("curve", WRITTEN, ids=lambda c: c.name)
+def test_the_authors_package_and_optax(curve):
     settings = dict(curve.settings)
     if curve.method == "schedule_free":
         rate, momentum = settings.pop("learning_rate"), settings.pop("momentum")
@@ -90,7 +90,7 @@ def test_the_authors_package(curve):
     agreement.assert_matches_reference(opt, curve)
 
 
-@pytest.mark.parametrize("curve", [c for c in AUTHORS if not c.agrees], ids=lambda c: c.name)
+@pytest.mark.parametrize("curve", [c for c in WRITTEN if not c.agrees], ids=lambda c: c.name)
 def test_what_the_authors_do_otherwise_is_a_schedule(curve):
     settings = curve.settings
     rate, length = settings["learning_rate"], settings.get("warmup_steps", 1)

@@ -21,8 +21,8 @@ RATE = 0.1
 PARAMETERS_ATOL = 5e-15
 EARLY = "The warm-up counts its steps from 1 where it moves z, too; in optax it does from 0."
 ROOT = (
-    "The root of the bias correction is part of the learning rate by which iterates weigh, as in "
-    "the paper; in the authors' AdamWScheduleFree and in optax it is not."
+    "The root of the bias correction is part of the learning rate by which iterates weigh; in the "
+    "authors' AdamWScheduleFree and in optax it is not."
 )
 
 
