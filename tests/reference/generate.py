@@ -29,14 +29,11 @@ PINS = (
     "lion-pytorch==0.2.5",
     "schedulefree==1.4.1",
     "torch-adopt==0.1.0",
-<<<<<<< HEAD
     "bitsandbytes==0.50.2",
     "cvxpy==1.9.3",
     "clarabel==0.11.1",
     "ecos==2.0.14",
-=======
     "torch-optimi==0.3.3",
->>>>>>> references
 )
 
 
