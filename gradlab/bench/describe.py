@@ -192,4 +192,4 @@ def _citation(paper: dict[str, Any]) -> str:
 def _console() -> Console:
     # Wide enough where nobody looks: a pipe has no width, and a cut name is of no use.
     console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=160)
+    return console if console.is_terminal else Console(highlight=False, width=240)

@@ -43,6 +43,10 @@ WRONG = {
         tables(optimizers=[{"name": "clip_by_global_norm"}]),
         r"optimizers\[0\]\.name: 'clip_by_global_norm' only transforms gradients",
     ),
+    "penalty": (
+        tables(optimizers=[{"name": "norm_loss"}]),
+        r"optimizers\[0\]\.name: 'norm_loss' is a regularizer, not an optimizer",
+    ),
     "aggregator": (
         tables(optimizers=[{"name": "pcgrad"}]),
         r"optimizers\[0\]\.name: 'pcgrad' combines the gradients of several objectives",
