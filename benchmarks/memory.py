@@ -215,7 +215,7 @@ def _flat(workload: Workload, repetitions: int, notify: Notify) -> Table:
         field("optax.adamw, step", "tree.median", formats.seconds),
         field("flat(adamw)", "flat.median", formats.seconds),
         field("ratio [quartiles]", "ratio", quartiles),
-        Column("target", lambda row: "compile ≤ 0.1, step ≤ 0.3"),
+        Column("target", _flat_target),
     )
     notes = (
         f"{workload.title}. Parameters and gradients are kept flat; the loss sees a tree. XLA on "
@@ -223,6 +223,12 @@ def _flat(workload: Workload, repetitions: int, notify: Notify) -> Table:
         "slice of a vector, because each begins elsewhere: what the view costs to compile is that."
     )
     return Table("Flat parameters", notes, columns, rows)
+
+
+def _flat_target(row: Row) -> str:
+    compiled, stepped = row["compile_ratio"] <= 0.1, row["ratio"]["median"] <= 0.3
+    told = {True: "met", False: "**missed**"}
+    return f"compile ≤ 0.1: {told[compiled]}; step ≤ 0.3: {told[stepped]}"
 
 
 def _training(
