@@ -26,9 +26,9 @@ class GradientHarmonization(Weighting):
     holds = ("idempotent",)
     fails = denied(
         {
-            "non-conflicting": ((1, 0), (-2, 3), (-2, -3)),
+            "non-conflicting": ((0, 1, 1), (-3, -1, -1), (3, -4, 2)),
             "linear under scaling": ((1, 0), (-2, 1)),
-            "permutation invariant": ((1, 0), (-2, 3), (-2, -3)),
+            "permutation invariant": ((0, 1, 1), (-3, -1, -1), (3, -4, 2)),
             "strongly stationary": ((1, 0), (-1, 0), (0, 1)),
             "mean without conflict": ((1, 0), (0, 1)),
         }
@@ -80,9 +80,9 @@ def gradient_harmonization(threshold: ScalarOrSchedule = -0.5):
 
     Properties:
       Idempotent; with two gradients it conflicts with neither.
-      Not non-conflicting: [[1, 0], [-2, 3], [-2, -3]].
+      Not non-conflicting: [[0, 1, 1], [-3, -1, -1], [3, -4, 2]].
       Not linear under scaling: [[1, 0], [-2, 1]].
-      Not permutation invariant: [[1, 0], [-2, 3], [-2, -3]].
+      Not permutation invariant: [[0, 1, 1], [-3, -1, -1], [3, -4, 2]].
       Not strongly stationary: [[1, 0], [-1, 0], [0, 1]].
       Not mean without conflict: [[1, 0], [0, 1]].
 
