@@ -65,12 +65,13 @@ def test_an_optimizer_imports_no_other_family():
                 assert parts[2] == family, f"{path.relative_to(ROOT)} imports {name}"
 
 
-def test_bench_uses_public_names_only():
-    for path in modules("bench"):
+@pytest.mark.parametrize("room", ["bench", "examples"])
+def test_bench_and_examples_use_public_names_only(room):
+    for path in modules(room):
         for name in imports(path):
             parts = name.split(".")
             private = [p for p in parts[1:] if p.startswith("_") and p != "__future__"]
-            outside = parts[0] == "gradlab" and parts[1:2] not in (["bench"], ["_version"])
+            outside = parts[0] == "gradlab" and parts[1:2] not in ([room], ["_version"])
             assert not (outside and private), f"{path.relative_to(ROOT)} imports {name}"
 
 

@@ -50,8 +50,22 @@ def render(results: Results) -> str:
     Returns:
         A whole page with its style, script and charts inside.
     """
+    return templates().get_template("report.html").render(context(results))
+
+
+def templates(*packages: str) -> jinja2.Environment:
+    """The templates of pages, with the filters that they use.
+
+    Args:
+        *packages: names of packages whose folder `templates` is searched before the report's.
+
+    Returns:
+        jinja's environment.
+    """
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("gradlab.bench", "templates"),
+        loader=jinja2.ChoiceLoader(
+            [jinja2.PackageLoader(package) for package in (*packages, "gradlab.bench")]
+        ),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -69,7 +83,7 @@ def render(results: Results) -> str:
         "with_interval": formats.with_interval,
         "figure": theme.to_json,
     }
-    return environment.get_template("report.html").render(context(results))
+    return environment
 
 
 def context(results: Results) -> dict[str, Any]:

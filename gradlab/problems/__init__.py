@@ -8,6 +8,7 @@
 """
 
 from gradlab.problems._char_transformer import char_transformer as char_transformer
+from gradlab.problems._digits import digits as digits
 from gradlab.problems._digits_logistic import digits_logistic as digits_logistic
 from gradlab.problems._digits_mlp import digits_mlp as digits_mlp
 from gradlab.problems._landscapes import Landscape as Landscape

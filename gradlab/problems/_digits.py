@@ -15,7 +15,12 @@ HELD_OUT = 360
 
 @functools.cache
 def digits() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]:
-    """Returns the training and the held-out images (scaled to [0, 1]) with their labels."""
+    """The handwritten digits of scikit-learn, in a fixed order that mixes their writers.
+
+    Returns:
+        Training images and labels, and 360 held-out images and labels. Images are rows of 64
+        numbers in [0, 1], labels whole numbers in [0, 10); do not write into them.
+    """
     # The file holds the images in the order in which people wrote them: without the shuffle the
     # held-out part would be other people's handwriting, a different and noisier problem.
     from sklearn.datasets import load_digits
