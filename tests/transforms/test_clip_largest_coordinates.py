@@ -9,6 +9,7 @@ import gradlab as gl
 from gradlab.linalg import upper_quantile
 from gradlab.transforms import _clip_largest_coordinates
 from tests import agreement
+from tests.reference.load import curves
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.1, 0.5, 1.0])
@@ -16,6 +17,11 @@ from tests import agreement
 def test_paper(fraction, scope):
     opt = gl.clip_largest_coordinates(fraction, scope)
     agreement.assert_matches_paper(opt, "clip_largest_coordinates", fraction=fraction)
+
+
+@pytest.mark.parametrize("curve", curves("clip_largest_coordinates"), ids=lambda c: c.name)
+def test_torch_clips_the_same_at_its_quantile(curve):
+    agreement.assert_matches_reference(gl.clip_largest_coordinates(**curve.settings), curve)
 
 
 def clip(gradients, *args):

@@ -8,6 +8,7 @@ import pytest
 import gradlab as gl
 from gradlab.linalg import largest, portion
 from tests import agreement
+from tests.reference.load import curves
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.3, 1.0])
@@ -15,6 +16,11 @@ from tests import agreement
 def test_paper(shape, fraction):
     opt = gl.keep_largest_gradients(fraction)
     agreement.assert_matches_paper(opt, "keep_largest_gradients", shape=shape, fraction=fraction)
+
+
+@pytest.mark.parametrize("curve", curves("keep_largest_gradients"), ids=lambda c: c.name)
+def test_torch_chooses_the_same_when_it_prunes(curve):
+    agreement.assert_matches_reference(gl.keep_largest_gradients(**curve.settings), curve)
 
 
 def test_all_is_the_identity():

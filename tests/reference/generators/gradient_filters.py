@@ -1,4 +1,4 @@
-"""Curves of what stands before an optimizer: Grokfast's filters and OrthoGrad."""
+"""Curves of what stands before an optimizer: Grokfast's filters, OrthoGrad, and choices by size."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from typing import Any
 import pytorch_optimizer
 import torch
 from pytorch_optimizer.optimizer.grokfast import gradfilter_ema, gradfilter_ma
+from torch.nn.utils import prune
 
 from .case import Arrays, Case
 from .checkouts import Checkout
-from .torch_run import drive
+from .torch_run import Transform, drive
 
 CHECKOUTS = {
     "grokfast": Checkout(
@@ -82,6 +83,46 @@ def _of_both(make: Callable[..., Case], ema: Callable, ma: Callable) -> list[Cas
     ]
 
 
+def _changed(change: Callable[[torch.Tensor], torch.Tensor]) -> tuple[str, Arrays]:
+    return drive(partial(Transform, change=lambda p: change(p.grad)))
+
+
+def _largest(gradient: torch.Tensor) -> torch.Tensor:
+    chosen = prune.L1Unstructured(amount=0.6)
+    return gradient * chosen.compute_mask(gradient, torch.ones_like(gradient))
+
+
+def _clipped(gradient: torch.Tensor) -> torch.Tensor:
+    holder = torch.zeros_like(gradient, requires_grad=True)
+    holder.grad = gradient.clone()
+    begin = torch.quantile(gradient.abs(), 0.7).item()
+    torch.nn.utils.clip_grad_value_([holder], begin)
+    assert holder.grad is not None
+    return holder.grad
+
+
+def torch_cases() -> list[Case]:
+    """What torch has for other ends: no code of the authors is public."""
+    return [
+        Case(
+            "torch",
+            "keep_largest_gradients",
+            "torch.nn.utils.prune.L1Unstructured",
+            {"fraction": 0.4},
+            partial(_changed, _largest),
+            notes=("Its mask, with which weights are pruned, of gradients. It drops 0.6.",),
+        ),
+        Case(
+            "torch",
+            "clip_largest_coordinates",
+            "torch.nn.utils.clip_grad_value_",
+            {"fraction": 0.3},
+            partial(_changed, _clipped),
+            notes=("The value is torch.quantile of the sizes, at 0.7.",),
+        ),
+    ]
+
+
 FILTERS = {"grokfast_ema": "gradfilter_ema", "grokfast_ma": "gradfilter_ma"}
 
 
@@ -91,6 +132,7 @@ def cases() -> list[Case]:
         return Case("pytorch_optimizer", method=method, function=function, **more)
 
     return [
+        *torch_cases(),
         *_of_both(case, gradfilter_ema, gradfilter_ma),
         Case(
             "pytorch_optimizer",

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import importlib.util
 import io
+import math
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import adabelief_pytorch
@@ -20,21 +18,21 @@ import torch
 from pytorch_optimizer.optimizer.agc import agc
 
 from .case import Arrays, Case
+from .checkouts import Checkout
 from .torch_run import Transform, drive
 
 ADAM = {"mu": "exp_avg", "nu": "exp_avg_sq"}
 BELIEF = {"mu": "exp_avg", "nu": "exp_avg_var"}
 DECAY_ATOL = 2e-15
 
-# Repositories without a package: directory -> (address, commit, file, SHA-256 of the file).
 CHECKOUTS = {
-    "ml-ademamix": (
+    "ml-ademamix": Checkout(
         "https://github.com/apple/ml-ademamix",
         "c3d73c09f1287e5c33b95189bb0aa7de0a5a7667",
         "pytorch/ademamix.py",
         "e4d247f2f780cd35104f15f10c1802afa5edf5e1732734c24b4a4ae8ca23cc19",
     ),
-    "LaProp-Optimizer": (
+    "LaProp-Optimizer": Checkout(
         "https://github.com/Z-T-WANG/LaProp-Optimizer",
         "a419916505bfb5d6a55f6b7b0ae14eb401b3be12",
         "laprop.py",
@@ -235,29 +233,18 @@ def muon_cases() -> list[Case]:
     ]
 
 
-def _load(root: Path, checkout: str) -> ModuleType:
-    """Import one file of a repository, after its bytes have been compared."""
-    _, commit, file, digest = CHECKOUTS[checkout]
-    path = root / checkout / file
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != digest:
-        raise SystemExit(f"{path} is not the file of commit {commit}: {found}")
-    spec = importlib.util.spec_from_file_location(f"authors_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def _authors_ademamix(root: Path) -> tuple[str, Arrays]:
     states = {"m1": "exp_avg_fast", "m2": "exp_avg_slow", "nu": "exp_avg_sq"}
-    make = partial(_load(root, "ml-ademamix").AdEMAMix, **MIX_ARGS, weight_decay=0.1)
+    file = CHECKOUTS["ml-ademamix"]
+    given = {"math": math, "torch": torch, "Optimizer": torch.optim.Optimizer}
+    make = partial(file.definition(root, "AdEMAMix", **given), **MIX_ARGS, weight_decay=0.1)
     return drive(make, states=states, reads_params=True)
 
 
 def _authors_laprop(root: Path) -> tuple[str, Arrays]:
-    make = partial(_load(root, "LaProp-Optimizer").LaProp, lr=0.01, betas=(0.9, 0.99), eps=1e-15)
+    given = {"math": math, "torch": torch, "Optimizer": torch.optim.Optimizer}
+    laprop = CHECKOUTS["LaProp-Optimizer"].definition(root, "LaProp", **given)
+    make = partial(laprop, lr=0.01, betas=(0.9, 0.99), eps=1e-15)
     return drive(make, states={"mu": _laprop_mu, "nu": "exp_avg_sq"})
 
 
