@@ -46,17 +46,19 @@ def flattened(tree: Any, path: str = "") -> dict[str, np.ndarray]:
 def state_of(entry: Any) -> Any:
     """The state of an entry's example after a few steps."""
     subject, params = Subject.of(entry), problem_params()
-    state = subject.opt.init(params)
-    for _ in range(STEPS):
+
+    def step(state: Any, _: Any) -> tuple[Any, None]:
         extra = subject.required_extra(params)
-        _, state = subject.opt.update(subject.gradients(params), state, params, **extra)
-    return state
+        return subject.opt.update(subject.gradients(params), state, params, **extra)[1], None
+
+    return jax.jit(lambda: jax.lax.scan(step, subject.opt.init(params), length=STEPS)[0])()
 
 
 def main() -> None:
     arrays: dict[str, np.ndarray] = {}
     for entry in catalog.entries():
-        arrays |= flattened(as_dicts(state_of(entry)), entry.name)
+        if entry.kind == "transformation":
+            arrays |= flattened(as_dicts(state_of(entry)), entry.name)
     path = HERE / f"{gl.__version__}.npz"
     np.savez_compressed(path, **arrays)
     print(f"{path}: {len(arrays)} arrays, {path.stat().st_size} bytes")
