@@ -113,9 +113,9 @@ def looksam(
       Minimization", arXiv:2203.02714v1, Algorithm 1.
 
     Differs:
-      Norms and the component across are those of the whole tree, as in the algorithm; the
-      packages take them array by array. A component across that is no more than rounding
-      counts as none.
+      Norms and the component across are those of the whole tree, as in the algorithm;
+      pytorch_optimizer takes them array by array. A component across that is no more than
+      rounding counts as none.
 
     Example:
       >>> import gradlab as gl

@@ -28,6 +28,7 @@ WRITTEN_BY_OTHERS = (
     "keep_largest_gradients",
     "lookahead",
     "looksam",
+    "msam",
     "orthogonal_to_params",
     "partition",
     "sam",

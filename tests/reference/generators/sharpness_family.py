@@ -49,6 +49,18 @@ CHECKOUTS = {
         "gsam/gsam.py",
         "1475e9fb3ec390b5a15298944e92604a75d407f912ae4c421dd8ebb0cc40fca6",
     ),
+    "MSAM": Checkout(
+        "https://github.com/MarlonBecker/MSAM",
+        "780fa4f623fe0c99760fd7cfb1a94d14f00179ee",
+        "optimizer/msam.py",
+        "c43214bbc07f97195280de322420a9551cb02ca7f4008f29a05527a8ce1eac2b",
+    ),
+    "MSAM-LookSAM": Checkout(
+        "https://github.com/MarlonBecker/MSAM",
+        "780fa4f623fe0c99760fd7cfb1a94d14f00179ee",
+        "optimizer/looksam.py",
+        "f1b14c8f03fffe7e6d4774e0dff7f1d2a2a8ca1bbe33c7d444ffa39cdc0144e1",
+    ),
     "bayesian-sam": Checkout(
         "https://github.com/team-approx-bayes/bayesian-sam",
         "936eec17f5f560d032f924c3c1c79763edc3d30d",
@@ -273,6 +285,32 @@ def _authors_gsam(root: Path) -> tuple[str, Arrays]:
     return _train(_gsam(gsam, rho=0.1, gsam_alpha=0.4, perturb_eps=0.0), _whole)
 
 
+def _authors_msam(root: Path) -> tuple[str, Arrays]:
+    msam = CHECKOUTS["MSAM"].definition(root, "MSAM", torch=torch)
+
+    def advance(optimizer: Any, model: Logistic) -> None:
+        model.backward()
+        optimizer.step()
+
+    return _train(lambda model: msam([model.weight], **SGD, weight_decay=0.0, rho=0.1), advance)
+
+
+def _looksam_of_msam(root: Path) -> tuple[str, Arrays]:
+    file, given = CHECKOUTS["MSAM-LookSAM"], {"torch": torch}
+    given["sgd"] = file.definition(root, "sgd", torch=torch)
+    looksam = file.definition(root, "LookSAM", smooth_crossentropy=lambda x, _: x, **given)
+    args = {"rho": LOOK["rho"], "alpha": LOOK["alpha"], "k": LOOK["period"]}
+
+    def advance(optimizer: Any, model: Logistic) -> None:
+        def predict(_: None) -> torch.Tensor:
+            return model()
+
+        predict.module = SimpleNamespace(setBatchNormTracking=id)
+        optimizer.step(predict, None, None)
+
+    return _train(lambda model: looksam([model.weight], **SGD, weight_decay=0.0, **args), advance)
+
+
 def _authors_bsam(root: Path) -> tuple[str, Arrays]:
     noise, features, labels = _noise(), *(jnp.asarray(a) for a in problems.logistic_data())
     rest = iter(noise)
@@ -332,6 +370,17 @@ def authors_cases(root: Path) -> list[Case]:
     return [
         case("ASAM", "asam", "ASAM", asam, partial(_authors_asam, root, 0.2)),
         case("GSAM", "gsam", "GSAM", {**INNER, **GSAM}, partial(_authors_gsam, root)),
+        case("MSAM", "msam", "MSAM", {**INNER, "rho": 0.1}, partial(_authors_msam, root)),
+        case(
+            "MSAM-LookSAM",
+            "looksam",
+            "LookSAM",
+            {**INNER, **LOOK},
+            partial(_looksam_of_msam, root),
+            rtol=1e-8,
+            atol=1e-9,
+            notes=("1e-12 stays added to squared norms, which become as small as 1e-3.",),
+        ),
         case(
             "F-SAM",
             "friendly_sam",
