@@ -78,7 +78,8 @@ def agem():
       >>> import gradlab as gl, jax.numpy as jnp
       >>> surgery = gl.agem()
       >>> gradients = jnp.array([[1.0, 1.0], [-2.0, 0.0]])
-      >>> surgery.update(gradients, surgery.init(jnp.zeros(2)))[0].tolist()
+      >>> update, _ = surgery.update(gradients, surgery.init(jnp.zeros(2)))
+      >>> [round(float(x), 4) for x in update]
       [0.0, 1.0]
     """
 

@@ -108,7 +108,7 @@ ENTRY = core.Entry(
     traits=core.Traits(
         elementwise=False,
         smooth=False,
-        kinks="Where no direction improves all objectives any longer, the result jumps to zero; "
-        "the derivative is then taken as zero.",
+        kinks="Towards gradients of zero the result does not tend to zero, and where no direction "
+        "improves all objectives any longer it jumps there; the derivative is then zero.",
     ),
 )

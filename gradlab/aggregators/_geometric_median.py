@@ -90,7 +90,7 @@ def geometric_median(eps: Scalar = 1e-6, *, iterations: int = 32):
       >>> gradients = jnp.array([[1.0, 0.0], [1.0, 0.1], [1.0, -0.1], [-99.0, 5.0]])
       >>> update, _ = median.update(gradients, median.init(jnp.zeros(2)))
       >>> [round(float(x), 2) for x in update]
-      [1.0, 0.01]
+      [1.0, 0.0]
     """
 
 

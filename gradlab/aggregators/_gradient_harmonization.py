@@ -23,12 +23,11 @@ class GradientHarmonizationState(NamedTuple):
 class GradientHarmonization(Weighting):
     """Projects conflicting gradients off each other, unless they conflict too much."""
 
-    holds = ("idempotent",)
+    holds = ("linear under scaling", "idempotent")
     fails = denied(
         {
-            "non-conflicting": ((1, 0), (-2, 3), (-2, -3)),
-            "linear under scaling": ((1, 0), (-2, 1)),
-            "permutation invariant": ((1, 0), (-2, 3), (-2, -3)),
+            "non-conflicting": ((0, 1, 1), (-3, -1, -1), (3, -4, 2)),
+            "permutation invariant": ((0, 1, 1), (-3, -1, -1), (3, -4, 2)),
             "strongly stationary": ((1, 0), (-1, 0), (0, 1)),
             "mean without conflict": ((1, 0), (0, 1)),
         }
@@ -79,10 +78,9 @@ def gradient_harmonization(threshold: ScalarOrSchedule = -0.5):
         range.
 
     Properties:
-      Idempotent; with two gradients it conflicts with neither.
-      Not non-conflicting: [[1, 0], [-2, 3], [-2, -3]].
-      Not linear under scaling: [[1, 0], [-2, 1]].
-      Not permutation invariant: [[1, 0], [-2, 3], [-2, -3]].
+      Linear under scaling, idempotent; with two gradients it conflicts with neither.
+      Not non-conflicting: [[0, 1, 1], [-3, -1, -1], [3, -4, 2]].
+      Not permutation invariant: [[0, 1, 1], [-3, -1, -1], [3, -4, 2]].
       Not strongly stationary: [[1, 0], [-1, 0], [0, 1]].
       Not mean without conflict: [[1, 0], [0, 1]].
 
@@ -110,7 +108,7 @@ ENTRY = core.Entry(
     gradient_harmonization,
     formula="u = sum_i p_i (as in PCGrad) if all cosines are at least gamma, else 0",
     paper=("M051",),
-    example={"threshold": -0.5},
+    example={"threshold": -0.95},
     search_space={"threshold": (-1.0, 0.0, "linear")},
     needs=("stacked",),
     traits=core.Traits(

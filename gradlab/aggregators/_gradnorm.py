@@ -130,4 +130,7 @@ ENTRY = core.Entry(
     example={"objectives": 3},
     search_space={"learning_rate": (1e-4, 0.1, "log"), "alpha": (0.1, 3.0, "linear")},
     needs=("stacked", "losses"),
+    traits=core.Traits(
+        temporaries="gradients are combined by a matrix product, whose result is stored",
+    ),
 )

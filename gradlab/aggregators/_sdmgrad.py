@@ -95,7 +95,8 @@ def sdmgrad(
 
     Args:
       objectives: how many there are on each sample; sets the shape of the state.
-      strength: λ, how near the preferred direction u stays, in [0, inf).
+      strength: λ, how near the preferred direction u stays, in [0, inf). It cancels out as
+        long as c is where w starts and no weight becomes zero.
       step_size: of the descent on w, in (0, inf), for gradients of mean length one.
       momentum: of the descent on w, in [0, 1).
       pref_vector: the preference c of each objective, in [0, inf), as a sequence; None for
@@ -138,7 +139,13 @@ ENTRY = core.Entry(
     sdmgrad,
     formula="u = sum_i (w_i + l c_i) g_i / (1 + l), w by projected descent on |.|^2",
     paper=("xiao2023direction",),
-    example={"objectives": 3, "step_size": 0.05, "iterations": 5, "samples": 1},
+    example={
+        "objectives": 3,
+        "step_size": 0.05,
+        "pref_vector": (0.5, 0.3, 0.2),
+        "iterations": 5,
+        "samples": 1,
+    },
     search_space={"strength": (0.01, 10.0, "log"), "step_size": (0.01, 10.0, "log")},
     needs=("stacked",),
     traits=core.Traits(

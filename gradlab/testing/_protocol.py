@@ -201,7 +201,7 @@ def check_needs(subject: Subject) -> str:
     if subject.stacked:
         summed = jax.tree.map(lambda g: jnp.sum(g, 0), subject.gradients(params))
         try:
-            subject.opt.update(summed, state, params)
+            subject.opt.update(summed, state, params, **subject.required_extra(params))
         except ValueError:
             return "a summed gradient is refused"
         require(False, "a gradient that was already summed is accepted")

@@ -191,7 +191,7 @@ def _torchjd_cases() -> list[Case]:
         case("random_weights", "Random", partial(_random, shape))
         case("graddrop", "GradDrop", partial(_graddrop, shape))
         case("imtl_g", "IMTLG", partial(_each, "IMTLG", shape, {}))
-        case("config", "ConFIG", partial(_each, "ConFIG", shape, {}))
+        case("config", "ConFIG", partial(_each, "ConFIG", shape, {}), atol=1e-8)
         case("gradvac", "GradVac", partial(_gradvac, shape), {"b1": 0.7, "eps": 0.0})
         for n_selected in (1, 2):
             # With one neighbour the nearest two have the same score.
