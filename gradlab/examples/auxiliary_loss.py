@@ -20,7 +20,7 @@ from gradlab.examples._experiment import Experiment, aggregated, plain, present
 
 TEXT = (
     "The main loss is the cross-entropy of digits, the auxiliary loss half the squared norm of "
-    "the parameters. In the weighted sum the auxiliary gradient undoes what the main one did; "
+    "the parameters. In the weighted sum it also pulls back along what the main loss needs; "
     "Bloop uses only what of it is orthogonal to an average of main gradients (Hsieh et al., "
     "arXiv:2402.02998), so that the norm falls where the main loss does not care."
 )

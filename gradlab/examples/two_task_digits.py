@@ -19,15 +19,15 @@ from gradlab import problems
 from gradlab.examples._experiment import Experiment, aggregated, plain, present
 
 TEXT = (
-    "One hidden layer serves two tasks: which digit it is, and whether it is odd. It is so "
-    "narrow that the tasks compete for its units. The sum of the losses follows the louder task "
+    "One hidden layer serves two tasks: which digit it is, and whether it is odd. It has two "
+    "units, for which the tasks compete. The sum of the losses follows the louder task "
     "where they conflict; UPGrad projects each gradient until it harms no task, and is that sum "
     "where there is no conflict."
 )
 TASKS = ("class", "parity")
 
 
-def experiment(steps: int = 600, width: int = 8, batch_size: int = 64) -> Experiment:
+def experiment(steps: int = 600, width: int = 2, batch_size: int = 32) -> Experiment:
     """The experiment.
 
     Args:
@@ -91,7 +91,7 @@ def experiment(steps: int = 600, width: int = 8, batch_size: int = 64) -> Experi
 
 def tiny() -> Experiment:
     """The same in a few seconds."""
-    return experiment(steps=60, width=4, batch_size=16)
+    return experiment(steps=60, batch_size=16)
 
 
 def main(

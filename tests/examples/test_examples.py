@@ -65,7 +65,7 @@ def test_bloop_follows_the_main_loss_as_far_as_the_main_gradient_goes():
         batch = made.sample(jax.random.key(seed))
         _, stack = value_and_jacobian(made.losses, params, batch)
         main = jax.tree.map(lambda x: x[0], stack)
-        update, state = way.gradient(params, state, batch)
+        update, state = jax.jit(way.gradient)(params, state, batch)
         along, own = gl.core.inner_product(update, main), gl.core.inner_product(main, main)
         assert along == pytest.approx(float(own), rel=1e-4)
         rest = jax.tree.map(lambda u, g: u - g, update, main)
@@ -83,9 +83,9 @@ def test_the_gramian_and_the_stack_give_the_same_gradient():
     made = noisy_labels.tiny()
     params, batch = made.init(jax.random.key(0)), made.sample(jax.random.key(1))
     way = made.ways[1]
-    found, _ = way.gradient(params, way.start(params), batch)
+    found, _ = jax.jit(way.gradient)(params, way.start(params), batch)
     stacked = _experiment.aggregated("stacked", gl.upgrad(), made.losses)
-    expected, _ = stacked.gradient(params, stacked.start(params), batch)
+    expected, _ = jax.jit(stacked.gradient)(params, stacked.start(params), batch)
     for x, y in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-5)
 
@@ -107,8 +107,8 @@ def test_conflicts_are_cosines():
     assert found[WITH_UPDATE] == pytest.approx(-(0.5**0.5))
     assert found[HARMED] == 0.5
     stack["b"] = jnp.array([[4.0], [-2.0]])
-    assert _experiment.conflicts(stack, stack)[BETWEEN] == pytest.approx(-0.8)
     named = _experiment.conflicts(stack, {"a": stack["a"][0], "b": stack["b"][0]}, ("one", "two"))
+    assert named[BETWEEN] == pytest.approx(-0.8)
     assert [round(float(x), 4) for key, x in named.items() if "update" in key] == [1.0, -0.8]
 
 
