@@ -136,7 +136,7 @@ def _records(tree: Any, known: set[Fields], typed: bool = False) -> list[Record]
     def walk(node: Any, path: Path, labels: Path, record: Record) -> None:
         fields = getattr(node, "_fields", None)
         if isinstance(node, tuple) and fields is not None:
-            known.update([frozenset(fields)] if typed else [])
+            known.update([frozenset(fields), _held(node)] if typed else [])
             begin(dict(zip(fields, node, strict=True)), path, labels, type(node).__name__)
         elif isinstance(node, dict) and not typed and node and frozenset(node) in known:
             begin({str(name): child for name, child in node.items()}, path, labels, "")
@@ -155,6 +155,11 @@ def _records(tree: Any, known: set[Fields], typed: bool = False) -> list[Record]
     found.append(root)
     walk(tree, (), (), root)
     return [record for record in found if record.leaves]
+
+
+def _held(node: Any) -> Fields:
+    """The fields of a named tuple in which there are arrays: what some checkpoints keep of it."""
+    return frozenset(f for f, x in zip(node._fields, node, strict=True) if jax.tree.leaves(x))
 
 
 def _parts(path: Iterable[Any]) -> Path:

@@ -150,3 +150,13 @@ def test_the_old_state_is_not_shared_with_the_new_one():
     moved = gl.migrate_state(gl.adam(0.1), PARAMS, state)
     kept = {x.unsafe_buffer_pointer() for x in jax.tree.leaves(state)}
     assert not kept & {x.unsafe_buffer_pointer() for x in jax.tree.leaves(moved)}
+
+
+def test_fields_without_arrays_may_be_missing_in_a_checkpoint():
+    opt = gl.bsam(gl.sgd(0.1), data_size=10)
+    state = opt.init(PARAMS)
+    kept = as_dicts(state)
+    assert set(kept) > {"count", "inner_state", "memory"}
+    for name in ("cache", "aux", "inner_state"):  # None, None, and a state without arrays
+        del kept[name]
+    same(gl.migrate_state(opt, PARAMS, kept), state)
