@@ -102,7 +102,9 @@ def _rows(network: Network, repetitions: int, tiny: bool, notify: Notify) -> lis
     for pair in PAIRS:
         row = {"method": pair.method, "same": pair.same, "key": f"{network.tasks} objectives"}
         row |= {"objectives": network.tasks, "parameters": network.parameters}
-        row |= _timed(pair.method, took, network.tasks <= LARGEST_TARGETED)
+        row |= _timed(pair, took, network.tasks <= LARGEST_TARGETED)
+        if "why" in row:
+            row["why"] = f"with {row['key']}. {row['why']}"
         row["jacobian_bytes"] = 4 * network.tasks * network.parameters
         row["temporary_bytes"] = analyses[pair.method].temp_size_in_bytes
         if not tiny or pair is UPGRAD:
@@ -112,7 +114,8 @@ def _rows(network: Network, repetitions: int, tiny: bool, notify: Notify) -> lis
     return rows
 
 
-def _timed(name: str, took: dict[str, np.ndarray], targeted: bool) -> Row:
+def _timed(pair: Pair, took: dict[str, np.ndarray], targeted: bool) -> Row:
+    name = pair.method
     ours = took[f"gradlab {name}"]
     share = float(np.median(took["gradlab jacobian"]) / np.median(ours))
     row: Row = {"gradlab": dataclasses.asdict(Spread.of(ours)), "share": share}
@@ -132,8 +135,8 @@ def _timed(name: str, took: dict[str, np.ndarray], targeted: bool) -> Row:
                 f"Of our step {share:.0%} is the Jacobian, a chain of matrix products that takes "
                 f"{alone.median:.2f} of torchjd's time; what is left takes "
                 f"{_rest(ours, took['gradlab jacobian'])} here and "
-                f"{_rest(theirs, took['torchjd jacobian'])} there."
-            )
+                f"{_rest(theirs, took['torchjd jacobian'])} there. {pair.why}"
+            ).strip()
     return row
 
 
@@ -149,10 +152,10 @@ def _growth(network: Network, pair: Pair, per_example: bool) -> Row:
 
 
 def _gramians(tiny: bool, notify: Notify) -> Table:
-    widths, batches = ((8, 16), (16, 32)) if tiny else ((256, 1024), (128, 256))
+    widths, batches = ((8, 16), (40, 64)) if tiny else ((256, 1024), (128, 256))
     sizes = [Network(10, width, batch) for width in widths for batch in batches]
     rows = [_gramian_row(network, tiny, notify) for network in sizes]
-    growth = interaction(rows)
+    growth = interaction([_memory_row(network) for network in sizes])
     rows[-1] |= {"growth": growth, "target": GROWTH, "met": bool(growth <= GROWTH)}
     if not rows[-1]["met"]:
         rows[-1]["why"] = (
@@ -173,11 +176,19 @@ def _gramians(tiny: bool, notify: Notify) -> Table:
         "Each example of the batch is an objective. Weights come from the Gramian, whose blocks "
         "are made of chunks of 32 gradients (here) or layer by layer (torchjd's engine); neither "
         "holds the Jacobian. *Gradients kept for each objective*: the share of temporaries that "
-        "grows with the product of parameters and objectives, from the four sizes, in units of a "
-        "gradient; with a Jacobian it would be one. Programs of UPGrad with m objectives take "
-        f"memory of the order of m³, whatever the parameters are. {_MEMORY_NOTES}"
+        "grows with the product of parameters and objectives, from the four sizes with MGDA, whose "
+        "own part is small, in units of a gradient; with a Jacobian it would be one. Our programs "
+        "of UPGrad with m objectives take memory of the order of m³ and time of the order of m⁴, "
+        f"whatever the parameters are. {_MEMORY_NOTES}"
     )
     return Table("A gradient for each example, without a Jacobian", notes, columns, rows)
+
+
+def _memory_row(network: Network) -> Row:
+    """Memory with MGDA, whose own part is the least of those that use the Gramian."""
+    memory = jacobians.gradlab_step(network, jacobians.BY_NAME["mgda"], True)[1]
+    row: Row = {"parameters": network.parameters, "objectives": network.batch}
+    return row | {"temporary_bytes": memory.temp_size_in_bytes}
 
 
 def interaction(rows: list[Row]) -> float:

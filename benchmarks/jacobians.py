@@ -80,7 +80,8 @@ class Pair:
       torchjd: the name of theirs and its arguments.
       gramian: whether torchjd weighs gradients by their inner products, and so has a second
         way, which joins no Jacobian (`optimize_gramian_computation`).
-      same: whether both compute the same update; else how they differ.
+      same: empty where both compute the same update; else how they differ.
+      why: what our own part of the step consists of, shown where a target is missed.
     """
 
     method: str
@@ -88,12 +89,28 @@ class Pair:
     torchjd: tuple[str, dict[str, Any]]
     gramian: bool = True
     same: str = ""
+    why: str = ""
 
+
+_PROGRAM = (
+    "takes Cholesky and eigenvalue decompositions of a matrix of all objectives, some of each; "
+    "torchjd's solver is an active-set method, compiled, that changes one constraint at a time."
+)
 
 PAIRS = (
     Pair("mean_gradient", gl.mean_gradient, ("Mean", {}), gramian=False),
-    Pair("upgrad", lambda: gl.upgrad(reg_eps=EPS, norm_eps=EPS), ("UPGrad", {})),
-    Pair("dualproj", lambda: gl.dualproj(reg_eps=EPS, norm_eps=EPS), ("DualProj", {})),
+    Pair(
+        "upgrad",
+        lambda: gl.upgrad(reg_eps=EPS, norm_eps=EPS),
+        ("UPGrad", {}),
+        why=f"For every objective a program {_PROGRAM}",
+    ),
+    Pair(
+        "dualproj",
+        lambda: gl.dualproj(reg_eps=EPS, norm_eps=EPS),
+        ("DualProj", {}),
+        why=f"Its program {_PROGRAM}",
+    ),
     Pair("mgda", gl.mgda, ("MGDA", {}), same="theirs stops Frank–Wolfe short of the solution"),
     Pair("pcgrad", gl.pcgrad, ("PCGrad", {}), same="each draws orders of its own"),
     Pair("imtl_g", gl.imtl_g, ("IMTLG", {})),
