@@ -19,7 +19,7 @@ def gradient(x):
 def loss(x):
     """The same in JAX."""
     flat = x.reshape(6)
-    return flat @ jnp.asarray(HESSIAN) @ flat / 2 + jnp.sum(jnp.cos(2 * flat))
+    return flat @ jnp.asarray(HESSIAN, x.dtype) @ flat / 2 + jnp.sum(jnp.cos(2 * flat))
 
 
 def logistic_gradient(curve):
