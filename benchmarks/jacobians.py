@@ -163,7 +163,10 @@ def gradlab_step(network: Network, pair: Pair | None, per_example: bool) -> tupl
     if pair is None:
         program = jax.jit(lambda p, x, y: value_and_jacobian(losses_of_tasks, p, x, y))
         jacobian = program.lower(params, x, y).compile()
-        alone = lambda: jax.block_until_ready(jacobian(params, x, y))  # noqa: E731
+
+        def alone() -> None:
+            jax.block_until_ready(jacobian(params, x, y))
+
         return alone, jacobian.memory_analysis(), [params]
     surgery = pair.gradlab()
 

@@ -77,8 +77,7 @@ class Fosi(core.Wrapper):
 
         inside = within(directions, gradients)
         (outside,) = self.each(lambda h, g, i: g - i, gradients, reads=(inside,))
-        average = lambda h, i, m: (i, core.average(m, i, h.b1))  # noqa: E731
-        _, mu = self.each(average, inside, state.mu)
+        _, mu = self.each(lambda h, i, m: (i, core.average(m, i, h.b1)), inside, state.mu)
         newton = within(directions, mu, core.divide(1.0, jnp.abs(curvatures)))
         steps, inner_state = self.inner.rule.update(
             outside, state.inner_state, params, grad_fn=grad_fn, **extra

@@ -53,7 +53,7 @@ def continual_backprop(
     """
     network, traces = _started(network)
     hidden = range(len(network[0]) - 1)
-    utility = [np.zeros(network[0][l].shape[1]) for l in hidden]  # noqa: E741
+    utility = [np.zeros(network[0][layer].shape[1]) for layer in hidden]
     age = [np.zeros(len(u), int) for u in utility]
     due = [0.0 for _ in hidden]
     for step, (gradient, h) in enumerate(zip(gradients, activations, strict=True)):
