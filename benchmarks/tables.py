@@ -112,7 +112,7 @@ def matrices(limits: Limits, tiny: bool, notify: Notify) -> list[Table]:
     """Muon on matrices that fill the machine."""
     workload = workloads(tiny)["large matrices"]
     notify(f"muon on {workload.title}")
-    row = compare("large matrices", workload, pairs.MUON, limits, Effort(steps=3 if tiny else 12))
+    row = compare("large matrices", workload, pairs.MUON, limits, Effort(steps=3 if tiny else 9))
     work = newton_schulz_operations(workload)
     for name in ("gradlab", "optax", "torch"):
         if name in row:

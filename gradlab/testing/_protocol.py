@@ -195,7 +195,8 @@ def check_needs(subject: Subject) -> str:
     required, supplied = subject.opt.rule.required(), subject.extra(params)
     for name in sorted(set(required) - set(supplied)):
         require(False, f"it needs {name}, of which the entry gives no example: extra=…")
-    for name in sorted(set(supplied) - set(core.RESERVED) - set(required)):
+    given_to_all = {*core.RESERVED, *(("losses",) if subject.stacked else ())}
+    for name in sorted(set(supplied) - given_to_all - set(required)):
         require(False, f"the entry gives an example of {name}, which it does not need")
     for name in required:
         extra = subject.extra(params)

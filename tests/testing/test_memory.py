@@ -34,7 +34,9 @@ def test_no_variant_stores_an_array_as_large_as_a_parameter(entry):
         assert testing.check_entry(entry, [PROMISE]).kept[PROMISE]
         return
     for settings in variants(entry):
-        stored = testing.temporaries(testing.compiled_step(entry.make(**settings)))
+        opt = entry.make(**settings)
+        needs = {"required": opt.rule.required(), "more": entry.extra}
+        stored = testing.temporaries(testing.compiled_step(opt, **needs))
         assert stored <= 0.25, f"{entry.name} with {settings} stores {stored:.2f} × its parameter"
 
 

@@ -10,27 +10,37 @@ import pytest
 
 import gradlab as gl
 from gradlab import catalog, core
+from gradlab.testing._subject import Subject, loss, problem_params
 
 WRAPPERS = {
     entry.name: entry
     for entry in catalog.entries()
     if entry.room == "wrappers" and isinstance(entry.make().rule, core.Around)
 }
-PARAMS = {"w": jnp.array([1.0, -2.0]), "b": jnp.array([[0.5]])}
+INNER = (
+    "accumulate_gradients",
+    "apply_if_finite",
+    "average_iterates",
+    "dynamic_loss_scale",
+    "flat",
+    "granet",
+    "kahan_summation",
+    "lookahead",
+    "looksam",
+    "quantize_state",
+    "sam",
+    "schedule_free",
+    "watch",
+    "xgrad",
+)
+"""One wrapper for each way in which they work."""
+PARAMS = problem_params()
 
 
-def loss(params):
-    return jnp.sum(jnp.square(params["w"] - 3.0)) + jnp.sum(jnp.square(params["b"]))
-
-
-def extras():
-    return {
-        "value": jnp.float32(1.0),
-        "grad": PARAMS,
-        "value_fn": loss,
-        "grad_fn": jax.grad(loss),
-        "key": jax.random.PRNGKey(0),
-    }
+def extras(entry, opt):
+    """The extra arguments that a nest needs, as its outer wrapper is handed them."""
+    found = Subject.of(entry).extra(PARAMS)
+    return {name: found[name] for name in opt.rule.required()}
 
 
 def nested(outer, inner):
@@ -48,7 +58,7 @@ def refusals():
     """The pairs that are refused, with the message."""
     found = {}
     for outer in WRAPPERS:
-        for inner in WRAPPERS:
+        for inner in INNER:
             try:
                 nested(outer, inner)
             except ValueError as error:
@@ -58,17 +68,15 @@ def refusals():
 
 @pytest.mark.parametrize("outer", WRAPPERS)
 def test_each_wrapper_works_around_each_other_or_refuses_with_a_remedy(outer):
-    for inner in WRAPPERS:
+    for inner in INNER:
         if (outer, inner) in refusals():
             message = refusals()[outer, inner]
             assert message.startswith(f"{outer}: ")
             assert f"={inner}(…)" in message
             continue
         opt = nested(outer, inner)
-        names = opt.rule.required()
-        extra = {name: value for name, value in extras().items() if name in names}
         state = jax.eval_shape(opt.init, PARAMS)
-        step = functools.partial(opt.update, **extra)
+        step = functools.partial(opt.update, **extras(WRAPPERS[outer], opt))
         updates, new_state = jax.eval_shape(step, PARAMS, state, PARAMS)
         assert jax.tree.map(lambda x: (x.shape, x.dtype), updates) == jax.tree.map(
             lambda x: (x.shape, x.dtype), PARAMS
@@ -80,7 +88,7 @@ def test_each_wrapper_works_around_each_other_or_refuses_with_a_remedy(outer):
 
 def test_what_is_refused_the_other_way_around_is_not():
     for outer, inner in refusals():
-        if "; write " in refusals()[outer, inner]:
+        if "; write " in refusals()[outer, inner] and outer in INNER:
             assert (inner, outer) not in refusals(), (outer, inner)
 
 
