@@ -13,6 +13,8 @@ from gradlab import catalog, testing
 
 _SMALL = 2**14
 _OBJECTIVES = 3
+_WIDTH = 2**12
+_FOR_PAIRS = ("lookahead",)  # in optax it steps pairs of fast and slow parameters
 
 
 def temporaries(limits: Limits, tiny: bool, notify: Callable[[str], None]) -> list[Table]:
@@ -48,7 +50,9 @@ def _row(entry: catalog.Entry, size: int) -> Row:
         "more": entry.extra,
     }
     row: Row = {"method": entry.name, "elementwise": entry.traits.elementwise}
-    row |= _described(testing.compiled_step(opt, size, **settings), size, "")
+    # What reads the inputs of layers needs an array that has some.
+    shape = (size // _WIDTH, _WIDTH) if "inputs" in entry.needs else (size,)
+    row |= _described(testing.compiled_step(opt, shape, **settings), size, "")
     theirs = _of_optax(entry)
     if theirs is not None:
         row |= _described(testing.compiled_step(theirs, size), size, "optax_")
@@ -62,6 +66,8 @@ def _described(program: Any, size: int, prefix: str) -> Row:
 
 def _of_optax(entry: catalog.Entry) -> Any:
     """optax's method of this name, None where it has none that takes the same arguments."""
+    if entry.name in _FOR_PAIRS:
+        return None
     for namespace in (optax, optax.contrib):
         function = getattr(namespace, entry.name, None)
         if function is not None:

@@ -19,7 +19,7 @@ ALLOWED = 0.25
 
 def compiled_step(
     opt: optax.GradientTransformation,
-    size: int = SIZE,
+    size: int | tuple[int, ...] = SIZE,
     *,
     objectives: int | None = None,
     required: tuple[str, ...] = (),
@@ -31,7 +31,7 @@ def compiled_step(
 
     Args:
       opt: the transformation.
-      size: length of the parameter.
+      size: length of the parameter, or its shape.
       objectives: None, or the length of a leading axis of gradients.
       required: extra arguments that `update` needs. The loss is the sum of squares.
       more: as `Entry.extra`.
@@ -51,7 +51,7 @@ def compiled_step(
         return jnp.sum(x * x)
 
     def step(params: Any, state: Any, gradient: Any) -> Any:
-        extra = {
+        reserved = {
             "value": loss(params),
             "grad": jax.grad(loss)(params),
             "value_fn": loss,
@@ -59,14 +59,15 @@ def compiled_step(
             "key": jax.random.PRNGKey(0),
             "losses": jnp.ones(objectives or 1),
         }
-        extra |= {} if more is None else more(params, extra)
-        extra = {name: extra[name] for name in required}
+        own = {} if more is None else more(params, reserved)
+        extra = {name: (reserved | own)[name] for name in required}
         updates, state = opt.update(gradient, state, params, **extra)
         return optax.apply_updates(params, updates), state
 
-    params = jax.ShapeDtypeStruct((size,), jnp.float32)
+    shape = size if isinstance(size, tuple) else (size,)
+    params = jax.ShapeDtypeStruct(shape, jnp.float32)
     lead = () if objectives is None else (objectives,)
-    gradient = jax.ShapeDtypeStruct((*lead, size), jnp.float32)
+    gradient = jax.ShapeDtypeStruct((*lead, *shape), jnp.float32)
     state = jax.eval_shape(opt.init, params)
     return jax.jit(step, donate_argnums=(0, 1)).lower(params, state, gradient).compile()
 
