@@ -14,6 +14,7 @@ from gradlab import catalog, testing
 _SMALL = 2**14
 _OBJECTIVES = 3
 _WIDTH = 2**12
+_NOTHING = 0.25
 _FOR_PAIRS = ("lookahead",)  # in optax it steps pairs of fast and slow parameters
 
 
@@ -56,7 +57,13 @@ def _row(entry: catalog.Entry, size: int) -> Row:
     theirs = _of_optax(entry)
     if theirs is not None:
         row |= _described(testing.compiled_step(theirs, size), size, "optax_")
-    return row | {"reason": entry.traits.temporaries}
+    return row | {"reason": entry.traits.temporaries or _generic_reason(entry, row)}
+
+
+def _generic_reason(entry: catalog.Entry, row: Row) -> str:
+    if entry.traits.elementwise or row["temporaries"] <= _NOTHING:
+        return ""
+    return "not elementwise: what depends on several numbers is stored before it is used"
 
 
 def _described(program: Any, size: int, prefix: str) -> Row:
