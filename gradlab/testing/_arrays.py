@@ -13,7 +13,7 @@ import optax
 
 from gradlab import core
 from gradlab.testing._failure import require
-from gradlab.testing._subject import OBJECTIVES, Subject, problem_params, step
+from gradlab.testing._subject import OBJECTIVES, Subject, compiled_once, problem_params, step
 
 DTYPES = (jnp.float16, jnp.bfloat16, jnp.float32)
 
@@ -154,7 +154,7 @@ def check_trees(subject: Subject) -> str:
     for name in ("half", "half matrix"):
         gradients[name] = jnp.zeros_like(gradients[name])
     state = subject.opt.init(params)
-    run = jax.jit(lambda g, s, p: _update(subject, subject.opt, g, s, p))
+    run = compiled_once(lambda g, s, p: _update(subject, subject.opt, g, s, p))
     updates, new_state = run(gradients, state, params)
     expected = _expected(subject, params)
     require(_shapes(updates) == expected, "on an odd tree, updates are not like params")
@@ -187,7 +187,7 @@ def check_complex(subject: Subject) -> str:
     gradients = {"w": jnp.asarray(lead * jnp.conj(values) * (1 - 0.5j), jnp.complex64)}
     try:
         state = subject.opt.init(params)
-        run = jax.jit(lambda g, s, p: _update(subject, subject.opt, g, s, p))
+        run = compiled_once(lambda g, s, p: _update(subject, subject.opt, g, s, p))
         updates, new_state = run(gradients, state, params)
     except (TypeError, ValueError) as error:
         require(not subject.traits.complex, f"it claims complex support but raises: {error}")
@@ -224,7 +224,7 @@ def check_sharding(subject: Subject) -> str:
             require(
                 x.sharding.is_equivalent_to(placed, 2), "state is not sharded like its parameter"
             )
-    run = jax.jit(lambda g, s, p: _update(subject, subject.opt, g, s, p)[0])
+    run = compiled_once(lambda g, s, p: _update(subject, subject.opt, g, s, p)[0])
     many = np.asarray(run(split_gradients, state, split)["w"])
     one = np.asarray(run(gradients, subject.opt.init(params), params)["w"])
     error = np.max(np.abs(many - one)) / max(1e-6, float(np.max(np.abs(one))))

@@ -14,7 +14,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr
 
 from gradlab import core
 from gradlab.testing._failure import require
-from gradlab.testing._subject import OBJECTIVES, Subject, flat, problem_params, step
+from gradlab.testing._subject import OBJECTIVES, Subject, compiled_once, flat, problem_params, step
 
 
 def check_elementwise(subject: Subject) -> str:
@@ -88,7 +88,7 @@ def roughness(function: Callable[[Any], jax.Array], tree: Any, stacked: bool = F
     where the function is smooth it shrinks like the square.
     """
 
-    @jax.jit
+    @compiled_once
     def along(offset: Any, slope: Any) -> jax.Array:
         def at(t: jax.Array) -> jax.Array:
             return function(jax.tree.map(lambda a, b: a + t * b, offset, slope))
@@ -239,7 +239,7 @@ def _evaluations_run(subject: Subject, steps: int) -> int:
     def body(state: Any, _: Any) -> tuple[Any, None]:
         return subject.opt.update(subject.gradients(params), state, params, **extra)[1], None
 
-    run = jax.jit(lambda state: jax.lax.scan(body, state, None, length=steps)[0])
+    run = compiled_once(lambda state: jax.lax.scan(body, state, None, length=steps)[0])
     jax.block_until_ready(run(subject.opt.init(params)))
     jax.effects_barrier()
     return calls

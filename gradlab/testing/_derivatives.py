@@ -18,6 +18,7 @@ from gradlab import core
 from gradlab.testing._failure import require
 from gradlab.testing._subject import (
     Subject,
+    compiled_once,
     far,
     flat,
     interior,
@@ -96,7 +97,7 @@ def _probe(subject: Subject) -> Probe:
         value, end = subject.train(opt, params)
         return value, flat(end)
 
-    single = jax.jit(run)
+    single = compiled_once(run)
     variants = _variants(opt, base, steps, far_values)
     looped = [single(variant, params) for variant in variants]
     for i, x in enumerate(base):
@@ -110,8 +111,8 @@ def _probe(subject: Subject) -> Probe:
         for s in (1, -1)
     )
     several = jax.vmap(run, in_axes=(0, None), axis_size=len(variants))
-    mapped = jax.jit(several)(core.stack(variants), params)[1]
-    derivatives = jax.jit(functools.partial(_derivatives, subject))(opt, params, direction)
+    mapped = compiled_once(several)(core.stack(variants), params)[1]
+    derivatives = compiled_once(functools.partial(_derivatives, subject))(opt, params, direction)
     (by_opt, by_params), forward, params_forward = derivatives
     return Probe(
         names=names,
@@ -224,7 +225,7 @@ def _check_params_derivative(p: Probe) -> None:
 def check_finite_at_zero(subject: Subject) -> str:
     """In float32, at the configured values, hypergradients are finite on dead units."""
     params = problem_params()
-    by, forward = jax.jit(functools.partial(_one_direction, subject))(subject.opt, params)
+    by, forward = compiled_once(functools.partial(_one_direction, subject))(subject.opt, params)
     named = dict(zip(core.hyperparameters(subject.opt), jax.tree.leaves(by[0]), strict=True))
     for name, value in named.items():
         require(np.isfinite(value), f"float32, reverse mode: the derivative by {name} is {value}")

@@ -167,13 +167,21 @@ class Subject:
         return loss(params), params
 
 
+IN_A_HURRY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+
+
+def compiled_once(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`jax.jit` for a program that runs a few times: optimising it takes longer than that."""
+    return jax.jit(function, compiler_options=IN_A_HURRY)
+
+
 @functools.lru_cache(maxsize=4)
 def _jitted(subject: Subject) -> Callable[..., Any]:
     def one(opt: Any, gradients: Any, state: Any, params: Any) -> Any:
         extra = subject.required_extra(params)
         return opt.update(gradients, state, params, **extra)
 
-    return jax.jit(one)
+    return compiled_once(one)
 
 
 def step(subject: Subject, gradients: Any, state: Any, params: Any) -> Any:
