@@ -210,7 +210,7 @@ def encode(x: jax.Array, codec: Codec, block_size: int) -> tuple[jax.Array, jax.
     if x.size == 0:
         return jnp.zeros(packed_shape(x.shape, codec), jnp.uint8), jnp.zeros(0, x.dtype)
     blocks = _blocks(x, block_size)
-    scales = jnp.max(jnp.abs(blocks), axis=1)
+    scales = _largest_size(blocks)
     still, size = lax.stop_gradient((blocks, scales))
     inverse = jnp.where(size > 0, 1 / jnp.where(size > 0, size, 1), 0)
     codes = codec.code(still * inverse[:, None], still > 0).reshape(-1)[: x.size]
@@ -218,6 +218,21 @@ def encode(x: jax.Array, codec: Codec, block_size: int) -> tuple[jax.Array, jax.
         pairs = _blocks(codes, 2)
         codes = pairs[:, 0] << 4 | pairs[:, 1]
     return codes.reshape(packed_shape(x.shape, codec)), scales
+
+
+@jax.custom_jvp
+def _largest_size(blocks: jax.Array) -> jax.Array:
+    return jnp.max(jnp.abs(blocks), axis=1)
+
+
+# The derivative of `jnp.max` divides by the number of entries that equal the result. A compiler
+# may compute the entries twice, with other rounding, and then there is none.
+@_largest_size.defjvp
+def _largest_size_jvp(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
+    (blocks,), (direction,) = primals, tangents
+    index = jnp.argmax(jnp.abs(blocks), axis=1)[:, None]
+    of_index = [jnp.take_along_axis(x, index, axis=1)[:, 0] for x in (blocks, direction)]
+    return _largest_size(blocks), jnp.sign(of_index[0]) * of_index[1]
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3, 4), inline=True)
