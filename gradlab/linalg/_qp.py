@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from jax import lax
 from jax.scipy.linalg import cho_solve
 
-
 ROUNDS = 12
 
 
