@@ -152,7 +152,7 @@ ENTRY = core.Entry(
     pcd,
     formula="u = |g_1| / |d| d, d = project(g_1 / s_1 onto {x: <g_j, x> >= tau |g_j|^2 / s_j})",
     paper=("varam2026not",),
-    example={"objectives": 3, "tau": 0.1, "b2": 0.9, "eps_root": 0.1},
+    example={"objectives": 3, "tau": 0.9, "b2": 0.9, "eps_root": 0.1},
     search_space={"tau": (0.0, 0.5, "linear"), "b2": (0.9, 0.9999, "linear")},
     needs=("stacked",),
     traits=core.Traits(

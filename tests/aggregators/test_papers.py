@@ -199,6 +199,7 @@ OTHERS = [
     "sdmgrad",
     "excess_mtl",
     "fairgrad",
+    "pcd",
 ]
 
 
