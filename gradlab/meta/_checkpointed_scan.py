@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.extend.core import Literal
 
 Step = Callable[[Any, Any, Any], tuple[Any, Any]]
 """`(constants, carry, x) -> (carry, y)`."""
@@ -122,7 +123,7 @@ def within(budget: int, carry: int, residuals: int, steps: int, owner: str) -> P
     """
 
     def segments(per_step: int, once: int = 0) -> Plan | None:
-        """Segments that fit: without a rest where such ones do, of those the ones that store least."""
+        """Segments that fit: the smallest ones, of those without a rest where they do."""
         fitting = [(x, length) for length, x in stored(per_step, once) if x <= budget]
         divided = [(x, length) for x, length in fitting if steps % length == 0]
         return Plan(min(divided or fitting)[1], once > 0) if fitting else None
@@ -162,9 +163,9 @@ def stored_bytes(step: Step, constants: Any, carry: Any, xs: Any) -> tuple[int, 
     given = set(inputs[len(jax.tree.leaves(carry)) :])
     changing = set(inputs)
     for equation in program.eqns:
-        if any(v in changing for v in equation.invars if not hasattr(v, "val")):
+        if any(v in changing for v in equation.invars if not isinstance(v, Literal)):
             changing.update(equation.outvars)
-    kept = {v for v in program.outvars if not hasattr(v, "val")} & changing - given
+    kept = {v for v in program.outvars if not isinstance(v, Literal)} & changing - given
     return _bytes(jax.tree.leaves(carry)), _bytes([v.aval for v in kept])
 
 
