@@ -9,9 +9,7 @@ from gradlab.meta._forward_value_and_grad import forward_value_and_grad as forwa
 from gradlab.meta._low_variance_truncation import (
     low_variance_truncation as low_variance_truncation,
 )
-from gradlab.meta._mixed_horizon_meta_gradient import MixedMetaGradient as MixedMetaGradient
-from gradlab.meta._mixed_horizon_meta_gradient import (
-    mixed_horizon_meta_gradient as mixed_horizon_meta_gradient,
-)
+from gradlab.meta._mixed_horizons import MixedHorizons as MixedHorizons
+from gradlab.meta._mixed_horizons import mixed_horizons as mixed_horizons
 from gradlab.meta._unroll import Unrolled as Unrolled
 from gradlab.meta._unroll import unroll as unroll

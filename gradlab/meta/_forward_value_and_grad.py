@@ -7,6 +7,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
+
+from gradlab import core
+from gradlab.meta._unroll import unroll
 
 
 def forward_value_and_grad(
@@ -75,3 +79,23 @@ def forward_value_and_grad(
         return found, grad
 
     return value_and_grad
+
+
+def _estimate(method: Any, problem: Any, x: Any, key: jax.Array) -> Any:
+    del key
+
+    def outer(x: Any) -> jax.Array:
+        start = problem.inner_variables()
+        run = unroll(optax.sgd(0.5), lambda y, _: problem.inner(x, y), start, steps=100)
+        return problem.outer(x, run.params)
+
+    return method(outer)(x)[1]
+
+
+ENTRY = core.Entry(
+    forward_value_and_grad,
+    formula="df/dlambda_i = J_f(lambda) e_i",
+    paper=("franceschi2017forward",),
+    example={},
+    estimate=_estimate,
+)

@@ -9,7 +9,9 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import lax
+from jax.flatten_util import ravel_pytree
 
+from gradlab import core
 from gradlab.core import Params
 from gradlab.meta._arguments import leading_axis
 from gradlab.meta._training_step import start, training_step
@@ -97,3 +99,29 @@ def low_variance_truncation(
     draws = jax.tree.map(jnp.asarray, draws)
     (params, state), found = jax.vmap(step, in_axes=(None, None, 0))(opt, carry, (numbers, draws))
     return Unrolled(params, state, *found)
+
+
+def _estimate(method: Any, problem: Any, x: Any, key: jax.Array) -> Any:
+    """The inner objective is seen through noise in its slope, another one at every step."""
+    noise = jax.random.normal(key, (13, *problem.offset.shape), problem.offset.dtype)
+
+    def outer(x: Any) -> jax.Array:
+        def inner(y: Any, noise: jax.Array) -> jax.Array:
+            return problem.inner(x, y) + 0.1 * noise @ ravel_pytree(y)[0]
+
+        run = method(optax.sgd(0.5), inner, problem.inner_variables(), noise[:9], draws=noise[9:])
+        return jnp.mean(jax.vmap(lambda y: problem.outer(x, y))(run.params))
+
+    return jax.grad(outer)(x)
+
+
+ENTRY = core.Entry(
+    low_variance_truncation,
+    formula="1/m sum_i d/dlambda F(step_lambda(theta_n; b_i))",
+    paper=("M244",),
+    example={},
+    traits=core.Traits(
+        stochastic=True, biased="Only the last step is differentiated, not those before it."
+    ),
+    estimate=_estimate,
+)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
+from gradlab import core
 from gradlab.core import Params
 from gradlab.meta import _checkpointed_scan
 from gradlab.meta._arguments import checked_count
@@ -142,3 +143,23 @@ def unroll(
     if before is not None:
         found = jax.tree.map(lambda x, y: jnp.concatenate([x, y]), before, found)
     return Unrolled(params, state, *found)
+
+
+def _estimate(method: Any, problem: Any, x: Any, key: jax.Array) -> Any:
+    del key
+
+    def outer(x: Any) -> jax.Array:
+        start = problem.inner_variables()
+        run = method(optax.sgd(0.5), lambda y, _: problem.inner(x, y), start)
+        return problem.outer(x, run.params)
+
+    return jax.grad(outer)(x)
+
+
+ENTRY = core.Entry(
+    unroll,
+    formula="(theta, s) <- (theta + u, s'), (u, s') = opt(grad loss(theta; b_t), s, theta)",
+    paper=("griewank1992achieving", "chen2016training", "M244"),
+    example={"steps": 100, "memory": "segments"},
+    estimate=_estimate,
+)

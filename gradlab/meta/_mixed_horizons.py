@@ -17,23 +17,23 @@ from gradlab.meta._arguments import leading_axis
 from gradlab.meta._training_step import start, step_count, training_step
 
 
-class MixedMetaGradient(NamedTuple):
-    """A mixed meta-gradient, and where training has come to.
+class MixedHorizons(NamedTuple):
+    """Outer losses of several horizons, and where training has come to.
 
     Attributes:
-      grad: the gradient, shaped like the optimizer.
+      value: their weighted sum, whose gradient is the mixed meta-gradient.
       values: the outer loss at each horizon, in the order of `horizons`.
       params: the parameters after all steps.
       state: the optimizer's state after all steps.
     """
 
-    grad: Any
+    value: jax.Array
     values: jax.Array
     params: Any
     state: Any
 
 
-def mixed_horizon_meta_gradient(
+def mixed_horizons(
     outer_loss: Callable[..., Any],
     opt: optax.GradientTransformation,
     loss_fn: Callable[..., Any],
@@ -45,20 +45,21 @@ def mixed_horizon_meta_gradient(
     weights: Any = None,
     state: Any = None,
     key: jax.Array | None = None,
-) -> MixedMetaGradient:
-    r"""The weighted mean of the gradients that outer losses after few and after many steps have.
+) -> MixedHorizons:
+    r"""Outer losses after few and after many steps, whose mixture has the mixed meta-gradient.
 
-    $$g = \sum_i w_i \nabla_\lambda F\big(\theta_{h_i}(\lambda); b_i\big)$$
+    $$\nabla_\lambda \sum_i w_i F\big(\theta_{h_i}(\lambda); b_i\big)$$
 
     After one step the outer loss shows the hyperparameters' first effect: little noise, and blind
     to what they do later. After many steps it shows more of it, through the noise of all these
     batches. All horizons begin at the same parameters and share their steps, so that a mixture
-    costs as much as its longest horizon, and the outer losses.
+    costs as much as its longest horizon, and the outer losses. The gradient of `value` in the
+    optimizer, or in what the losses close over, is the mixed meta-gradient.
 
     Args:
       outer_loss: `outer_loss(params, outer_batch)`, a scalar, of the parameters to evaluate with
         (`gl.eval_params`).
-      opt: the optimizer whose hyperparameters are differentiated.
+      opt: the optimizer: a gradlab transform, or one of optax.
       loss_fn: `loss_fn(params, batch)`, a scalar.
       params: the parameters to begin with.
       batches: a tree of arrays with a leading axis of steps, as many as the longest horizon. None:
@@ -72,8 +73,8 @@ def mixed_horizon_meta_gradient(
       key: what optimizers that draw random numbers draw from, another one at every step.
 
     Returns:
-      The gradient, shaped like the optimizer, the outer losses, and parameters and state after the
-      longest horizon, from which training goes on. Memory as `unroll` over that horizon.
+      The mixture, the outer losses, and parameters and state after the longest horizon, from which
+      training goes on. A reverse derivative stores what `unroll` stores over that horizon.
 
     Raises:
       TypeError: `opt` is no gradient transformation, or a horizon is no whole number.
@@ -89,50 +90,46 @@ def mixed_horizon_meta_gradient(
       weights are arguments, and the weights' default, the same for all, is this library's.
 
     Example:
-      >>> import gradlab as gl, jax.numpy as jnp
-      >>> mixed = gl.meta.mixed_horizon_meta_gradient(
-      ...     lambda x, _: x**2, gl.sgd(0.25), lambda x, _: x**2, jnp.array(3.0), horizons=(1, 2)
-      ... )
-      >>> mixed.values.tolist(), mixed.grad.learning_rate.item()
+      >>> import gradlab as gl, jax, jax.numpy as jnp
+      >>> def mixture(opt):
+      ...     run = gl.meta.mixed_horizons(
+      ...         lambda x, _: x**2, opt, lambda x, _: x**2, jnp.array(3.0), horizons=(1, 2)
+      ...     )
+      ...     return run.value, run
+      >>> grad, run = jax.grad(mixture, has_aux=True)(gl.sgd(0.25))
+      >>> run.values.tolist(), grad.learning_rate.item()
       ([2.25, 0.5625], -13.5)
     """
-    owner = "mixed_horizon_meta_gradient"
+    owner = "mixed_horizons"
     horizons = _checked_horizons(horizons, owner)
     step_count(batches, horizons[-1], owner)
     leading_axis(owner, "outer_batches", outer_batches, len(horizons), "horizons")
-    weights = jnp.full(len(horizons), 1 / len(horizons)) if weights is None else weights
+    weights = np.full(len(horizons), 1 / len(horizons)) if weights is None else weights
     if jnp.shape(weights) != (len(horizons),):
         raise ValueError(
             f"{owner}: weights has shape {jnp.shape(weights)}; there are {len(horizons)} horizons"
         )
+    opt, params, state = start(opt, params, state, owner)
     step, stride = training_step(loss_fn, False, key), int(np.gcd.reduce(horizons))
     asked = np.isin(np.arange(stride, horizons[-1] + 1, stride), horizons)
     places = np.cumsum(asked) - 1
     steps = jnp.arange(horizons[-1]), jax.tree.map(jnp.asarray, batches)
     by_stride = jax.tree.map(lambda x: x.reshape(len(asked), stride, *x.shape[1:]), steps)
 
-    def mixture(opt: Any) -> tuple[jax.Array, Any]:
-        begin = start(opt, params, state, owner)[1:]
+    def advance(carry: Any, now: Any) -> tuple[Any, jax.Array]:
+        asked, place, xs = now
+        carry, _ = lax.scan(lambda carry, x: step(opt, carry, x), carry, xs)
 
-        def advance(carry: Any, now: Any) -> tuple[Any, jax.Array]:
-            asked, place, xs = now
-            params, state = lax.scan(lambda carry, x: step(opt, carry, x), carry, xs)[0]
+        def outer(place: Any) -> jax.Array:
+            batch = jax.tree.map(lambda x: jnp.asarray(x)[place], outer_batches)
+            return outer_loss(core.eval_params(opt, carry[1], carry[0]), batch)
 
-            def outer(place: Any) -> jax.Array:
-                batch = jax.tree.map(lambda x: jnp.asarray(x)[place], outer_batches)
-                return outer_loss(core.eval_params(opt, state, params), batch)
+        nothing = jnp.zeros_like(jax.eval_shape(outer, place))
+        return carry, lax.cond(asked, outer, lambda _: nothing, place)
 
-            nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(outer, 0))
-            return (params, state), lax.cond(asked, outer, lambda _: nothing, place)
-
-        carry, values = lax.scan(advance, begin, (asked, places, by_stride))
-        values = values[np.flatnonzero(asked)]
-        return jnp.sum(values * weights), (values, *carry)
-
-    grad, (values, params, state) = jax.grad(mixture, has_aux=True)(
-        core.adopt_transform(opt, owner)
-    )
-    return MixedMetaGradient(grad, values, params, state)
+    (params, state), values = lax.scan(advance, (params, state), (asked, places, by_stride))
+    values = values[np.flatnonzero(asked)]
+    return MixedHorizons(jnp.sum(values * weights), values, params, state)
 
 
 def _checked_horizons(horizons: Sequence[int], owner: str) -> tuple[int, ...]:
@@ -143,3 +140,27 @@ def _checked_horizons(horizons: Sequence[int], owner: str) -> tuple[int, ...]:
     if not checked:
         raise ValueError(f"{owner}: horizons: at least one is needed")
     return checked
+
+
+def _estimate(method: Any, problem: Any, x: Any, key: jax.Array) -> Any:
+    del key
+
+    def mixture(x: Any) -> jax.Array:
+        return method(
+            lambda y, _: problem.outer(x, y),
+            optax.sgd(0.5),
+            lambda y, _: problem.inner(x, y),
+            problem.inner_variables(),
+        ).value
+
+    return jax.grad(mixture)(x)
+
+
+ENTRY = core.Entry(
+    mixed_horizons,
+    formula="d/dlambda sum_i w_i F(theta_{h_i}(lambda))",
+    paper=("M060",),
+    example={"horizons": (2, 4, 8)},
+    traits=core.Traits(biased="What hyperparameters do after the horizons is left out."),
+    estimate=_estimate,
+)
