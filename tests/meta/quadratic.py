@@ -14,11 +14,11 @@ OUTER = _draw.normal(size=SIZE)
 
 
 def loss(x, target):
-    return jnp.sum(CURVATURE * jnp.square(x - target)) / 2
+    return jnp.sum(jnp.asarray(CURVATURE, x.dtype) * jnp.square(x - target)) / 2
 
 
 def outer_loss(x, target=OUTER):
-    return jnp.sum(jnp.square(x - target)) / 2
+    return jnp.sum(jnp.square(x - jnp.asarray(target, x.dtype))) / 2
 
 
 def numbers(grad):

@@ -1,4 +1,4 @@
-"""Hypergradients of momentum on quadratics with moving targets, by the recursion of forward mode."""
+"""Hypergradients of momentum on quadratics with moving targets, in forward mode."""
 
 from __future__ import annotations
 
