@@ -18,6 +18,7 @@ from gradlab import catalog as catalog
 from gradlab import contrib as contrib
 from gradlab import core as core
 from gradlab import linalg as linalg
+from gradlab import meta as meta
 from gradlab import optimizers as optimizers
 from gradlab import regularizers as regularizers
 from gradlab import schedules as schedules
@@ -49,6 +50,7 @@ from gradlab.core import reset as reset
 from gradlab.core import stack as stack
 from gradlab.core import state_sharding as state_sharding
 from gradlab.core import unstack as unstack
+from gradlab.meta import *
 from gradlab.optimizers.adaptive import *
 from gradlab.optimizers.matrix import *
 from gradlab.optimizers.momentum import *
