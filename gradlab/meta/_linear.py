@@ -198,6 +198,53 @@ class LinearSolver(core.Data):
         )
 
 
+@core.builds(LinearSolver)
+def linear_solver(
+    solver: str = "normal_cg",
+    *,
+    damping: Scalar = 0.0,
+    learning_rate: Scalar | None = None,
+    tolerance: Scalar | None = None,
+    steps: int | None = None,
+    max_steps: int | None = None,
+    on_failure: str = "raise",
+):
+    r"""How the linear systems of `custom_root` and `custom_fixed_point` are solved.
+
+    $$(A + \rho I)\, x = b$$
+
+    with A the derivative of the optimality conditions by the solution (of x − T(x) for a fixed
+    point), or its transpose in reverse mode.
+
+    Args:
+      solver: `"cg"` (A symmetric positive definite), `"minres"` (symmetric), `"gmres"`,
+        `"bicgstab"`, `"normal_cg"` (conjugate gradients on AᵀA), `"dense"` (A is formed and
+        factorised), or the approximations `"neumann"`, α Σⱼ (I − αA)ʲ b for j up to `steps`, and
+        `"one_step"`, α b. For a fixed point α = 1 makes the latter two the derivative of
+        `steps` + 1 iterations, and of one.
+      damping: ρ [units of A], in [0, inf).
+      learning_rate: α [units of 1/A], in (0, inf), for the approximations alone.
+      tolerance: how small a residual has to be [share of ‖b‖], in [0, 1). None: the root of the
+        precision, 1.5e-8 in float64 and 3.5e-4 in float32.
+      steps: of `"neumann"`, at least 0.
+      max_steps: after which an iteration gives up; None: ten times the number of unknowns.
+      on_failure: what becomes of a derivative whose system was not solved. `"raise"` raises,
+        under `jit` when the program runs; `"nan"` makes it NaN, lane by lane under `vmap`;
+        `"ignore"` lets it pass.
+
+    Returns:
+      The solver, as data. State: none.
+
+    Raises:
+      ValueError: a number outside its range, or an option that the solver does not take.
+
+    Example:
+      >>> import gradlab as gl
+      >>> gl.meta.linear_solver("gmres", tolerance=1e-10)
+      linear_solver(solver='gmres', tolerance=1e-10)
+    """
+
+
 def needed(module: str, what: str) -> Any:
     """A module of the extra `meta`.
 
@@ -236,9 +283,13 @@ def guarded(owner: str, on_failure: str, x: Any, solved: Solved) -> Any:
         return x
     if on_failure == "nan":
         return jax.tree.map(lambda leaf: jnp.where(solved.failed, jnp.nan, leaf), x)
-    eqx = needed("equinox", f"{owner}(on_failure='raise')")
     messages = [f"{owner}: {reason}" for reason in REASONS]
-    return eqx.branched_error_if(x, solved.failed, solved.reason, messages)
+    if isinstance(solved.failed, jax.core.Tracer):
+        eqx = needed("equinox", f"{owner}(on_failure='raise')")
+        return eqx.branched_error_if(x, solved.failed, solved.reason, messages)
+    if solved.failed:
+        raise RuntimeError(messages[int(solved.reason)])
+    return x
 
 
 def flattened(tree: Any) -> tuple[jax.Array, Callable[[jax.Array], Any]]:
