@@ -241,7 +241,7 @@ def linear_solver(
     Example:
       >>> import gradlab as gl
       >>> gl.meta.linear_solver("gmres", tolerance=1e-10)
-      linear_solver(solver='gmres', tolerance=1e-10)
+      linear_solver(solver='gmres', damping=0.0, tolerance=1e-10)
     """
 
 
