@@ -112,7 +112,14 @@ def minres(
         x = found.x + c * residual * direction
         residual = jnp.where(length > 0, s, 1) * residual
         found = Krylov(x, found.iterations + 1, curvature, scale)
-        return found, residual, (divide(w, beta_new), v, beta_new), (c, s), (direction, d), following
+        return (
+            found,
+            residual,
+            (divide(w, beta_new), v, beta_new),
+            (c, s),
+            (direction, d),
+            following,
+        )
 
     lanczos, turn = (divide(rhs, size), zero, none), (none - 1, none)
     start = _start(rhs), size, lanczos, turn, (zero, zero), (none, none)

@@ -1,4 +1,9 @@
-"""Training run → hypergradient: derivatives through and around an inner optimization."""
+"""From a training run to its hypergradient.
+
+Everything that an optimizer holds as data can be differentiated: these functions run training,
+or use what is known of its end, and say how the result changes with the hyperparameters, the
+initial parameters and the data.
+"""
 
 from gradlab.meta._custom_fixed_point import custom_fixed_point as custom_fixed_point
 from gradlab.meta._custom_root import custom_root as custom_root

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.core import Tracer
 from jax.flatten_util import ravel_pytree
 
 from gradlab import core, linalg
@@ -131,8 +132,9 @@ class LinearSolver(core.Data):
             raise TypeError(f"{self.owner()}: solver='nystrom' draws columns and needs key=…")
         rho = jnp.asarray(self.damping, rhs.dtype)
         drawn = jax.random.choice(key, rhs.size, (rank,), replace=False)
-        rows = jax.vmap(product)(jnp.zeros((rank, rhs.size), rhs.dtype).at[
-            jnp.arange(rank), drawn].set(1))
+        rows = jax.vmap(product)(
+            jnp.zeros((rank, rhs.size), rhs.dtype).at[jnp.arange(rank), drawn].set(1)
+        )
         rows = rows.at[jnp.arange(rank), drawn].add(-rho)  # of A alone
         square = rows[:, drawn]
         inside = linalg.psd_inverse(square + rows @ rows.T / rho)
@@ -284,7 +286,7 @@ def guarded(owner: str, on_failure: str, x: Any, solved: Solved) -> Any:
     if on_failure == "nan":
         return jax.tree.map(lambda leaf: jnp.where(solved.failed, jnp.nan, leaf), x)
     messages = [f"{owner}: {reason}" for reason in REASONS]
-    if isinstance(solved.failed, jax.core.Tracer):
+    if isinstance(solved.failed, Tracer):
         eqx = needed("equinox", f"{owner}(on_failure='raise')")
         return eqx.branched_error_if(x, solved.failed, solved.reason, messages)
     if solved.failed:

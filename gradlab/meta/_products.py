@@ -43,7 +43,8 @@ def gauss_newton_vector_product(
 ) -> Any:
     r"""The generalised Gauss–Newton matrix of an objective times a vector.
 
-    $$J^\top\, \nabla^2 \ell(z)\, J\, v, \qquad z = h(\theta),\quad J = \partial h / \partial \theta$$
+    $$J^\top\, \nabla^2 \ell(z)\, J\, v, \qquad z = h(\theta),\quad
+    J = \partial h / \partial \theta$$
 
     It is the Hessian of ℓ∘h without the curvature of h, and positive semi-definite where ℓ is
     convex. What ℓ needs of θ itself, such as weights to decay, h passes on.

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.core import Tracer, eval_jaxpr
 
 from gradlab import core
 from gradlab.meta import _linear
@@ -18,7 +19,7 @@ UNITED = ("neumann", "one_step")
 """Approximations whose learning rate is one for a fixed point."""
 
 
-def adopted(owner: str, solver: Any, **defaults: Any) -> Callable[[Callable, Any], Any]:
+def adopted(owner: str, solver: Any, **defaults: Any) -> Callable[..., Any]:
     """A function that solves linear systems of flat vectors, from what a user chose.
 
     Args:
@@ -143,7 +144,7 @@ def _conditions(residual: Callable, x: Any, args: tuple, kwargs: dict) -> tuple[
 
     def conditions(x: Any, numbers: list) -> Any:
         given, closed = numbers[: len(places)], numbers[len(places) :]
-        flat = jax.core.eval_jaxpr(traced.jaxpr, closed, *jax.tree.leaves((x, given)))
+        flat = eval_jaxpr(traced.jaxpr, closed, *jax.tree.leaves((x, given)))
         return outputs.unflatten(flat)
 
     return [*given, *traced.consts], conditions
@@ -155,7 +156,7 @@ def _moves(tangent: Any) -> bool:
 
 
 def _held(x: Any) -> Any:
-    return lax.stop_gradient(x) if isinstance(x, jax.core.Tracer) else x
+    return lax.stop_gradient(x) if isinstance(x, Tracer) else x
 
 
 def check_like(owner: str, x: Any, left: Any) -> None:
