@@ -198,10 +198,9 @@ def implicit_hypergradient(
 
     Differs:
       Algorithm 3 is printed with `p -= v`; the sum of the series, and so `p += v`, is meant. It
-      leaves out the factor α; here it is there, without which the sum would be H⁻¹ / α. Of the
-      columns of H and the matrix in Woodbury's identity, the pseudo-inverse is taken where
-      authors' code solves with a matrix that is singular for a Hessian of lower rank than
-      `rank`.
+      leaves out the factor α; here it is there, without which the sum would be H⁻¹ / α. In
+      Woodbury's identity the pseudo-inverse is taken: the matrix that the authors' code of
+      `"nystrom"` solves with is singular for a Hessian of lower rank than `rank`.
 
     Example:
       >>> import gradlab as gl, jax.numpy as jnp

@@ -136,10 +136,13 @@ class LinearSolver(core.Data):
             jnp.zeros((rank, rhs.size), rhs.dtype).at[jnp.arange(rank), drawn].set(1)
         )
         rows = rows.at[jnp.arange(rank), drawn].add(-rho)  # of A alone
-        square = rows[:, drawn]
-        inside = linalg.psd_inverse(square + rows @ rows.T / rho)
-        x = rhs / rho - rows.T @ (inside @ (rows @ rhs)) / rho**2
-        values = jnp.linalg.eigvalsh(lax.stop_gradient(square + square.T) / 2)
+        square = (rows[:, drawn] + rows[:, drawn].T) / 2
+        inside, turn = linalg.eigh(square + rows @ rows.T / rho)
+        # Of a matrix of lower rank than asked for, the columns are dependent.
+        zero = jnp.abs(inside) <= rank * jnp.finfo(rhs.dtype).eps * jnp.max(jnp.abs(inside))
+        inverse = jnp.where(zero, 0, 1 / jnp.where(zero, 1, inside))
+        x = rhs / rho - rows.T @ (turn @ (inverse * (turn.T @ (rows @ rhs)))) / rho**2
+        values = jnp.linalg.eigvalsh(lax.stop_gradient(square))
         return seen._replace(
             x=x,
             iterations=jnp.asarray(rank, jnp.int32),

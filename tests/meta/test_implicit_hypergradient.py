@@ -18,7 +18,7 @@ METHODS = {
     "normal_cg": {},
     "dense": {},
     "neumann": {"learning_rate": 0.05, "steps": 400},
-    "nystrom": {"rank": 4, "damping": 1e-9},
+    "nystrom": {"rank": 4, "damping": 1e-3},
 }
 KEY = np.array([0, 7], np.uint32)
 
@@ -41,7 +41,7 @@ def found_by(method, outer=ridge.outer, inner=ridge.inner, dtype=jnp.float64):
 
 
 def numbers(hypergradient):
-    return np.array([hypergradient["decay"], hypergradient["shift"]])
+    return np.array([float(hypergradient["decay"]), float(hypergradient["shift"])])
 
 
 @pytest.mark.parametrize("solver", METHODS)
@@ -49,11 +49,8 @@ def test_it_is_the_closed_form_in_float64(solver):
     tolerance = None if solver in ("neumann", "nystrom", "dense") else 1e-12
     method = gl.meta.implicit_hypergradient(solver, tolerance=tolerance, **METHODS[solver])
     found = found_by(method)
-    np.testing.assert_allclose(
-        numbers(found.hypergradient),
-        ridge.hypergradient(),
-        rtol=1e-7 if solver == "nystrom" else 1e-10,
-    )
+    exact = ridge.hypergradient(METHODS[solver].get("damping", 0.0))
+    np.testing.assert_allclose(numbers(found.hypergradient), exact, rtol=1e-10)
     hyper, params = point()
     assert float(found.value) == pytest.approx(float(ridge.outer(hyper, params)))
     assert bool(found.report.converged)
@@ -139,6 +136,19 @@ def test_nystrom_with_some_columns_is_woodburys_identity():
     np.testing.assert_allclose(numbers(found.hypergradient), expected, rtol=1e-10)
 
 
+def test_nystrom_sees_small_negative_curvature():
+    def inner(hyper, params):  # the damping makes up for it
+        w = ridge.vector(params)
+        return ridge.inner(hyper, params) - (ridge.hessian()[1, 1] + 0.2) * w[1] ** 2 / 2
+
+    h = ridge.hessian(0.7) - (ridge.hessian()[1, 1] + 0.2) * np.diag([0, 1, 0, 0])
+    direct, slope, mixed = ridge.parts()
+    found = found_by(gl.meta.implicit_hypergradient("nystrom", rank=4, damping=0.7), inner=inner)
+    expected = direct - mixed @ np.linalg.solve(h, slope)
+    np.testing.assert_allclose(numbers(found.hypergradient), expected, rtol=1e-9)
+    assert float(found.report.curvature) == pytest.approx(np.linalg.eigvalsh(h)[0])
+
+
 def test_nystrom_takes_a_hessian_of_lower_rank_than_its_own():
     def inner(hyper, params):  # of rank one
         w = ridge.vector(params)
@@ -170,7 +180,7 @@ def test_negative_curvature_is_said_and_raised():
     assert bool(report.failed)
     assert float(report.curvature) < 0
     hyper, params = point()
-    with pytest.raises(RuntimeError, match="not positive definite"):
+    with pytest.raises(RuntimeError, match="^implicit_hypergradient: .* not positive definite"):
         gl.meta.implicit_hypergradient("cg")(ridge.outer, bent, hyper, params)
     with pytest.raises(RuntimeError, match="not positive definite"):
         found_by(gl.meta.implicit_hypergradient("cg"), inner=bent)
@@ -198,8 +208,9 @@ def test_too_few_steps_are_said_and_raised(solver):
     assert bool(found.report.failed)
     assert float(found.report.residual) > 1e-3
     assert np.all(np.isnan(numbers(found.hypergradient)))
-    with pytest.raises(RuntimeError, match="did not reach its tolerance"):
-        found_by(gl.meta.implicit_hypergradient(solver, **options))
+    if solver == "cg":
+        with pytest.raises(RuntimeError, match="did not reach its tolerance"):
+            found_by(gl.meta.implicit_hypergradient(solver, **options))
 
 
 def test_a_singular_system_is_said():
@@ -273,15 +284,11 @@ def test_an_optimizer_can_be_the_hyperparameters():
 
 
 def test_bfloat16_parameters_are_solved_for_in_float32():
-    hyper, params = point(jnp.bfloat16)
-    found = gl.meta.implicit_hypergradient("cg", tolerance=0.05)(
-        ridge.outer, ridge.inner, hyper, params
-    )
+    method = gl.meta.implicit_hypergradient("cg", tolerance=0.05)
+    found = found_by(method, dtype=jnp.bfloat16)
     assert found.hypergradient["decay"].dtype == jnp.bfloat16
     assert found.report.residual.dtype == jnp.float32
-    np.testing.assert_allclose(
-        numbers(found.hypergradient).astype(float), ridge.hypergradient(), rtol=0.1
-    )
+    np.testing.assert_allclose(numbers(found.hypergradient), ridge.hypergradient(), rtol=0.1)
 
 
 @pytest.mark.parametrize(
