@@ -161,17 +161,23 @@ class LinearSolver(core.Data):
             return seen._replace(x=found.value, curvature=values[0], scale=scale)
         # Of length one, a right-hand side makes absolute tolerances relative.
         size = core.norm(rhs)
+        unit = jnp.where(size > 0, core.divide(rhs, size), 1)
         tolerance = self.limit(rhs.dtype) / 2
         limits = {"rtol": tolerance, "atol": tolerance, "max_steps": self.max_steps}
         limits["norm"] = lx.internal.two_norm
-        makers = {"gmres": lx.GMRES, "bicgstab": lx.BiCGStab}
-        if self.solver == "normal_cg":
-            solver = lx.Normal(lx.CG(**limits))
+        scale = 1.0
+        if self.solver == "bicgstab":
+            # It takes one step more after the residual is zero, to NaN, unless steps are small:
+            # of an operator that is large they are.
+            scale, solver = 1 / jnp.finfo(rhs.dtype).eps, lx.BiCGStab(**limits)
+        elif self.solver == "gmres":
+            solver = lx.GMRES(**limits)
         else:
-            solver = makers[self.solver](**limits)
-        operator = lx.FunctionLinearOperator(product, structure)
-        found = lx.linear_solve(operator, core.divide(rhs, size), solver, throw=False)
-        return seen._replace(x=found.value * size, iterations=found.stats["num_steps"])
+            solver = lx.Normal(lx.CG(**limits))
+        operator = lx.FunctionLinearOperator(lambda v: scale * product(v), structure)
+        found = lx.linear_solve(operator, unit, solver, throw=False)
+        x = found.value * scale * size
+        return seen._replace(x=x, iterations=found.stats["num_steps"])
 
     def _judged(self, product: Product, rhs: jax.Array, seen: linalg.Krylov) -> Solved:
         image = product(seen.x)
