@@ -25,7 +25,8 @@ def custom_root(
 
     The solver is not differentiated, so that any loop, and outside of `jit` any library, will
     do. Derivatives are there in reverse and in forward mode and of every order, by all real
-    numbers in the arguments but for `init`, and by what `optimality_fn` closes over.
+    numbers in the arguments but for `init`, and by what `optimality_fn` closes over. The solver
+    had better take such numbers as arguments: what it closes over is differentiated, in vain.
 
     Args:
       optimality_fn: F, as `optimality_fn(solution, *args, **kwargs)` with the solver's

@@ -8,6 +8,10 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+from gradlab.core import Scalar
 
 Objective = Callable[..., Any]
 """From a solution and whatever it depends on to a scalar: `objective(x, *args)`."""
@@ -143,7 +147,7 @@ def kkt_conditions(
 def projected_gradient(
     objective: Objective,
     projection: Callable[..., Any],
-    step_size: float = 1.0,
+    step_size: Scalar = 1.0,
     projection_args: Callable[..., tuple] | None = None,
 ) -> Callable[..., Any]:
     r"""The fixed point of projected gradient descent, for `custom_fixed_point`.
@@ -193,7 +197,7 @@ def projected_gradient(
 def proximal_gradient(
     objective: Objective,
     prox: Callable[..., Any],
-    step_size: float = 1.0,
+    step_size: Scalar = 1.0,
     prox_args: Callable[..., tuple] | None = None,
 ) -> Callable[..., Any]:
     r"""The fixed point of proximal gradient descent, for `custom_fixed_point`.
@@ -248,7 +252,7 @@ def mirror_descent(
     objective: Objective,
     mirror: Callable[[Any], Any],
     projection: Callable[[Any], Any],
-    step_size: float = 1.0,
+    step_size: Scalar = 1.0,
 ) -> Callable[..., Any]:
     r"""The fixed point of mirror descent, for `custom_fixed_point`.
 
@@ -308,5 +312,5 @@ def _check_functions(owner: str, **functions: Any) -> None:
 
 
 def _check_step(owner: str, step_size: Any) -> None:
-    if not isinstance(step_size, jax.Array) and not step_size > 0:
+    if not isinstance(step_size, Tracer) and not np.all(np.asarray(step_size) > 0):
         raise ValueError(f"{owner}: step_size={step_size!r} is outside (0, inf)")

@@ -180,7 +180,7 @@ def test_negative_curvature_is_said_and_raised():
     assert bool(report.failed)
     assert float(report.curvature) < 0
     hyper, params = point()
-    with pytest.raises(RuntimeError, match="^implicit_hypergradient: .* not positive definite"):
+    with pytest.raises(RuntimeError, match=r"^implicit_hypergradient: .* not positive definite"):
         gl.meta.implicit_hypergradient("cg")(ridge.outer, bent, hyper, params)
     with pytest.raises(RuntimeError, match="not positive definite"):
         found_by(gl.meta.implicit_hypergradient("cg"), inner=bent)

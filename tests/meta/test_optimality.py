@@ -1,6 +1,7 @@
 """Optimality conditions: their derivatives are those of the solutions."""
 
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -61,6 +62,7 @@ G = np.array([[1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 1.0, -1.0]])
 
 def active_set(c, b, active):
     """Solution and multipliers with some of the inequalities as equalities, in closed form."""
+    active = list(active)
     rows = jnp.concatenate([A, G[active]])
     k = len(rows)
     matrix = jnp.block([[jnp.asarray(Q), rows.T], [rows, jnp.zeros((k, k))]])
@@ -70,43 +72,47 @@ def active_set(c, b, active):
 
 
 def test_the_kkt_point_of_a_quadratic_program_moves_as_the_closed_form_says():
-    # Which of the two inequalities is active: the one whose program is feasible and dual so.
     c, b = jnp.asarray(C), jnp.array([1.0])
-    feasible = [
-        active
-        for active in ([0], [1])
-        for p in [active_set(c, b, active)]
-        if np.all(G @ p.primal < 1e-9) and np.all(p.inequality >= 0)
-    ]
-    (active,) = feasible
     condition = gl.meta.kkt_conditions(
         lambda x, c, b: quadratic(x, c),
         equality=lambda x, c, b: A @ x - b,
         inequality=lambda x, c, b: G @ x,
     )
-    point = active_set(c, b, active)
-    for part in condition(point, c, b):
-        np.testing.assert_allclose(part, np.zeros_like(part), atol=1e-12)
 
-    def by_numpy(init, c, b):
-        return active_set(c, b, active)
+    def everything(c, b, active):
+        def closed_form(c, b):
+            return active_set(c, b, active)
 
-    solve = gl.meta.custom_root(condition, solver="dense")(by_numpy)
-    for argument in (0, 1):
-        exact = jax.jacobian(lambda *cb: active_set(*cb, active), argnums=argument)(c, b)
-        for mode in (jax.jacfwd, jax.jacrev):
-            found = mode(lambda *cb: solve(None, *cb), argnums=argument)(c, b)
-            for name in ("primal", "equality", "inequality"):
-                np.testing.assert_allclose(
-                    getattr(found, name), getattr(exact, name), rtol=1e-8, atol=1e-11
-                )
+        solve = gl.meta.custom_root(condition, solver="dense")(lambda init, c, b: closed_form(c, b))
+
+        def implicit(c, b):
+            return solve(None, c, b)
+
+        exact = jax.jacobian(closed_form, argnums=(0, 1))(c, b)
+        found = [mode(implicit, argnums=(0, 1))(c, b) for mode in (jax.jacfwd, jax.jacrev)]
+        point = closed_form(c, b)
+        return point, condition(point, c, b), exact, found
+
+    # Which of the two inequalities is active: the one whose program is feasible and dual so.
+    run = jax.jit(everything, static_argnums=2)
+    feasible = [
+        results
+        for results in (run(c, b, active) for active in ((0,), (1,)))
+        if np.all(G @ results[0].primal < 1e-9) and np.all(results[0].inequality >= 0)
+    ]
+    ((_, conditions, exact, found),) = feasible
+    np.testing.assert_allclose(jax.flatten_util.ravel_pytree(conditions)[0], 0, atol=1e-12)
+    for slopes in found:
+        jax.tree.map(
+            lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-8, atol=1e-11), slopes, exact
+        )
 
 
 def test_projected_gradient_on_the_simplex_equals_differences():
     mapped = gl.meta.projected_gradient(quadratic, gl.projections.projection_simplex, STEP)
     solver = iterated(mapped)
     solve = gl.meta.custom_fixed_point(mapped, solver=PRECISE)(solver)
-    start, c = jnp.full(4, 0.25), jnp.asarray(C)
+    start, c = jnp.full(4, 0.25), jnp.asarray(2 * C)
     at = np.asarray(compiled_once(solver)(start, c))
     assert 1 < np.sum(at > 1e-3) < 4  # on a face, not at a corner
     found = both_modes(lambda c: solve(start, c), c)
