@@ -176,7 +176,12 @@ class LinearSolver(core.Data):
             solver = lx.Normal(lx.CG(**limits))
         operator = lx.FunctionLinearOperator(lambda v: scale * product(v), structure)
         found = lx.linear_solve(operator, unit, solver, throw=False)
-        x = found.value * scale * size
+        x = found.value * scale
+        if self.solver == "bicgstab":
+            # Its first step ends in NaN where half of it is the solution: an eigenvector.
+            along = core.divide(1.0, jnp.vdot(unit, product(unit))) * jnp.vdot(unit, unit)
+            x = jnp.where(jnp.all(jnp.isfinite(x)), x, along * unit)
+        x = x * size
         return seen._replace(x=x, iterations=found.stats["num_steps"])
 
     def _judged(self, product: Product, rhs: jax.Array, seen: linalg.Krylov) -> Solved:

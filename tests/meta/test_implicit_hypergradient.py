@@ -213,6 +213,26 @@ def test_too_few_steps_are_said_and_raised(solver):
             found_by(gl.meta.implicit_hypergradient(solver, **options))
 
 
+@pytest.mark.parametrize("solver", ["cg", "minres", "gmres", "bicgstab", "normal_cg", "dense"])
+def test_an_eigenvector_and_zero_are_solved_for(solver):
+    params = ridge.tree(jnp.zeros(4))
+
+    def inner(hyper, params):  # the Hessian is twice the identity
+        return jnp.sum((ridge.vector(params) - hyper) ** 2)
+
+    def outer(hyper, params, weight):
+        return weight * jnp.sum(ridge.vector(params))
+
+    method = gl.meta.implicit_hypergradient(solver)
+    run = compiled_once(
+        lambda weight: method(lambda h, p: outer(h, p, weight), inner, jnp.array(0.0), params)
+    )
+    assert float(run(1.0).hypergradient) == pytest.approx(4.0)
+    nothing = run(0.0)
+    assert float(nothing.hypergradient) == 0
+    assert bool(nothing.report.converged)
+
+
 def test_a_singular_system_is_said():
     def flat_direction(hyper, params):
         return (ridge.vector(params)[0] - hyper["shift"]) ** 2
