@@ -22,9 +22,22 @@ LAYERS = {
     "wrappers": {"core", "linalg", "optimizers"},
     "problems": {"core"},
     "testing": {"core"},
+    # It takes transformations as arguments.
+    "meta": {"core", "linalg"},
 }
 FORBIDDEN_NAMES = {"utils", "misc", "common", "helpers"}
-HEAVY = {"flax", "optuna", "plotly", "pyarrow", "pydantic", "rich", "sklearn", "typer", "equinox"}
+HEAVY = {
+    "flax",
+    "lineax",
+    "optuna",
+    "plotly",
+    "pyarrow",
+    "pydantic",
+    "rich",
+    "sklearn",
+    "typer",
+    "equinox",
+}
 
 
 def modules(folder=""):

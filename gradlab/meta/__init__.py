@@ -11,3 +11,17 @@ from gradlab.meta._mixed_horizons import MixedHorizons as MixedHorizons
 from gradlab.meta._mixed_horizons import mixed_horizons as mixed_horizons
 from gradlab.meta._unroll import Unrolled as Unrolled
 from gradlab.meta._unroll import unroll as unroll
+from gradlab.meta._custom_fixed_point import custom_fixed_point as custom_fixed_point
+from gradlab.meta._custom_root import custom_root as custom_root
+from gradlab.meta._implicit_hypergradient import Hypergradient as Hypergradient
+from gradlab.meta._implicit_hypergradient import ImplicitReport as ImplicitReport
+from gradlab.meta._implicit_hypergradient import implicit_hypergradient as implicit_hypergradient
+from gradlab.meta._linear import linear_solver as linear_solver
+from gradlab.meta._optimality import KKTPoint as KKTPoint
+from gradlab.meta._optimality import kkt_conditions as kkt_conditions
+from gradlab.meta._optimality import mirror_descent as mirror_descent
+from gradlab.meta._optimality import projected_gradient as projected_gradient
+from gradlab.meta._optimality import proximal_gradient as proximal_gradient
+from gradlab.meta._optimality import stationary_point as stationary_point
+from gradlab.meta._products import gauss_newton_vector_product as gauss_newton_vector_product
+from gradlab.meta._products import hessian_vector_product as hessian_vector_product
