@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, ParamSpec, overload
+from typing import Any, ParamSpec, TypeVar, overload
 
 import optax
 
@@ -19,6 +19,7 @@ from gradlab.core._rule import Rule, Transform
 from gradlab.core._schedule import Schedule, adopt_schedule
 
 P = ParamSpec("P")
+D = TypeVar("D", bound=Data)
 
 
 def build(data_type: type[Data], owner: str | None = None, **values: Any) -> Any:
@@ -96,6 +97,10 @@ def builds(
 def builds(
     data_type: type[Regularizer], **fixed: Any
 ) -> Callable[[Callable[P, Any]], Callable[P, Regularizer]]: ...
+
+
+@overload
+def builds(data_type: type[D], **fixed: Any) -> Callable[[Callable[P, Any]], Callable[P, D]]: ...
 
 
 def builds(data_type: type[Data], **fixed: Any) -> Any:
