@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar, overload
+from typing import Any, ParamSpec, overload
 
 import optax
 
@@ -19,7 +19,6 @@ from gradlab.core._rule import Rule, Transform
 from gradlab.core._schedule import Schedule, adopt_schedule
 
 P = ParamSpec("P")
-D = TypeVar("D", bound=Data)
 
 
 def build(data_type: type[Data], owner: str | None = None, **values: Any) -> Any:
@@ -100,7 +99,9 @@ def builds(
 
 
 @overload
-def builds(data_type: type[D], **fixed: Any) -> Callable[[Callable[P, Any]], Callable[P, D]]: ...
+def builds(
+    data_type: type[Data], **fixed: Any
+) -> Callable[[Callable[P, Any]], Callable[P, Any]]: ...
 
 
 def builds(data_type: type[Data], **fixed: Any) -> Any:
@@ -130,6 +131,7 @@ def builds(data_type: type[Data], **fixed: Any) -> Any:
             bound = _bind(name, signature, args, kwargs)
             return build(data_type, name, **bound, **fixed)
 
+        public.builds = data_type  # pyright: ignore[reportAttributeAccessIssue]
         if data_type.__dict__.get("public") is None:
             data_type.public = staticmethod(public)
         return public
