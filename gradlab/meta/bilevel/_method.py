@@ -19,10 +19,12 @@ class BilevelMethod(core.Data):
     ones), and what else the method keeps.
 
     Attributes:
+      problem_type: what it solves.
       needs: what a problem has to have or a step is called with: `constraints` may be there,
         `blocks` (inner variables have a leading axis of blocks), `key`.
     """
 
+    problem_type: ClassVar[type] = BilevelProblem
     needs: ClassVar[tuple[str, ...]] = ()
 
     def init(self, problem: BilevelProblem, x: Any, y: Any, batches: Any = None) -> Any:
