@@ -14,6 +14,7 @@ from gradlab.core import Scalar, Transform, hyper, static
 from gradlab.meta.bilevel._calculus import combine, repeat
 from gradlab.meta.bilevel._method import BilevelMethod
 from gradlab.meta.bilevel._problem import Batches, BilevelProblem
+from gradlab.optimizers.momentum import sgd
 
 
 class Hypernetwork(NamedTuple):
@@ -161,3 +162,17 @@ def best_response_hypernetwork(
       >>> round(float(state.x), 2)
       0.5
     """
+
+
+ENTRY = core.Entry(
+    best_response_hypernetwork,
+    formula="phi -= update(g at (x + s * eps, y_phi)); x -= update(f at (x, y_phi(x)))",
+    paper=(
+        "M123",
+        "lorraine2018hypernetworks",
+    ),
+    example={"outer_optimizer": sgd(0.02), "inner_optimizer": sgd(0.1), "scale": 0.5, "samples": 2},
+    search_space={"scale": (1e-3, 1.0, "log")},
+    needs=("key",),
+    traits=core.Traits(stochastic=True),
+)

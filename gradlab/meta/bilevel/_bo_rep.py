@@ -164,3 +164,18 @@ def bo_rep(
       >>> round(float(state.x), 1)
       0.5
     """
+
+
+ENTRY = core.Entry(
+    bo_rep,
+    formula="m = b1 * m + (1 - b1) * hypergradient; x -= lr * m / |m|; y: SGD now and then",
+    paper=("M126",),
+    example={
+        "learning_rate": 0.005,
+        "inner_learning_rate": 0.5,
+        "neumann_rate": 0.7,
+        "radius": 0.05,
+        "refine_radius": 0.5,
+    },
+    search_space={"learning_rate": (1e-4, 1.0, "log"), "inner_learning_rate": (1e-3, 1.0, "log")},
+)

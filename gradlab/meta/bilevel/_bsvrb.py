@@ -114,3 +114,22 @@ def bsvrb(
       >>> bool(abs(state.x - 0.5) < 0.1)
       True
     """
+
+
+ENTRY = core.Entry(
+    bsvrb,
+    formula="m = (1 - b) * (m - G_old) + G, G = mean_i f_x - g_xy v_i; x -= lr * m; v_i near g_yy^-1 f_y",
+    paper=("M125",),
+    example={
+        "learning_rate": 0.01,
+        "inner_learning_rate": 0.3,
+        "multiplier_learning_rate": 0.4,
+        "block_correction": 0.5,
+        "outer_rate": 0.1,
+        "radius": 3.0,
+        "sampled_blocks": 2,
+    },
+    search_space={"learning_rate": (1e-4, 1.0, "log"), "inner_learning_rate": (1e-3, 1.0, "log")},
+    needs=("blocks", "key"),
+    traits=core.Traits(stochastic=True),
+)

@@ -106,3 +106,20 @@ def bsvrb_matrices(
       >>> bool(abs(state.x - 0.5) < 0.1)
       True
     """
+
+
+ENTRY = core.Entry(
+    bsvrb_matrices,
+    formula="m = (1 - b) * (m - G_old) + G, G = mean_i f_x - g_xy H_i^-1 f_y; x -= lr * m",
+    paper=("M125",),
+    example={
+        "learning_rate": 0.02,
+        "inner_learning_rate": 0.3,
+        "block_correction": 0.5,
+        "outer_rate": 0.2,
+        "sampled_blocks": 2,
+    },
+    search_space={"learning_rate": (1e-4, 1.0, "log"), "inner_learning_rate": (1e-3, 1.0, "log")},
+    needs=("blocks", "key"),
+    traits=core.Traits(stochastic=True),
+)

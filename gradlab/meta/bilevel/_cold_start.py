@@ -11,6 +11,7 @@ from gradlab import core
 from gradlab.core import Scalar, Transform
 from gradlab.meta.bilevel._problem import Batches, BilevelProblem
 from gradlab.meta.bilevel._restarts import TrainThenDifferentiate
+from gradlab.optimizers.momentum import sgd
 
 
 class ColdStartState(NamedTuple):
@@ -94,3 +95,17 @@ def cold_start(
       >>> round(float(state.x), 2)
       0.5
     """
+
+
+ENTRY = core.Entry(
+    cold_start,
+    formula="y = T steps on g from y0; x -= update(f_x - g_xy (g_yy + d)^-1 f_y)",
+    paper=("M018",),
+    example={
+        "outer_optimizer": sgd(0.05),
+        "inner_optimizer": sgd(0.5),
+        "neumann_rate": 0.7,
+        "inner_steps": 20,
+    },
+    search_space={"neumann_rate": (1e-3, 1.0, "log"), "damping": (1e-6, 1.0, "log")},
+)

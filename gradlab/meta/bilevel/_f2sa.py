@@ -134,3 +134,18 @@ def f2sa(
       >>> round(float(state.x), 2)
       0.5
     """
+
+
+ENTRY = core.Entry(
+    f2sa,
+    formula="x -= lr * (f_x + lam * (g_x(x, y) - g_x(x, z))), y near min f + lam * g, z near min g",
+    paper=("M019",),
+    example={
+        "learning_rate": 0.02,
+        "inner_learning_rate": 0.5,
+        "penalty": 2.0,
+        "penalty_growth": 0.004,
+        "b1": 0.5,
+    },
+    search_space={"learning_rate": (1e-4, 1.0, "log"), "inner_learning_rate": (1e-3, 1.0, "log")},
+)

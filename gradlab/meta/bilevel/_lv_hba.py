@@ -162,3 +162,21 @@ def lv_hba(
       >>> round(float(state.x), 1), round(float(state.y), 1)
       (1.0, 1.0)
     """
+
+
+ENTRY = core.Entry(
+    lv_hba,
+    formula="(x, y) = P((x, y) - lr * d(f / c + g - v)), v the proximal Lagrangian value of min_y g",
+    paper=("M128",),
+    example={
+        "learning_rate": 0.1,
+        "saddle_learning_rate": 0.3,
+        "anchor_learning_rate": 0.01,
+        "penalty": 2.0,
+        "proximity": 2.0,
+        "multiplier_proximity": 2.0,
+        "multiplier_bound": 0.001,
+    },
+    search_space={"learning_rate": (1e-3, 1.0, "log"), "penalty": (0.01, 10.0, "log")},
+    needs=("constraints",),
+)

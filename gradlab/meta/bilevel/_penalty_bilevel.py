@@ -141,3 +141,19 @@ def penalty_bilevel(
       >>> float(state.x)
       0.25
     """
+
+
+ENTRY = core.Entry(
+    penalty_bilevel,
+    formula="x = P(x - lr * (f_x + (g_x(x, y) - g_x(x, z)) / s)), y near min s * f + g, z near min g",
+    paper=("M127",),
+    example={
+        "learning_rate": 0.01,
+        "inner_learning_rate": 0.5,
+        "penalty": 0.05,
+        "proximity": 0.1,
+        "mixing": 0.9,
+        "inner_steps": 3,
+    },
+    search_space={"learning_rate": (1e-4, 1.0, "log"), "penalty": (1e-3, 1.0, "log")},
+)

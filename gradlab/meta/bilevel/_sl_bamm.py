@@ -114,3 +114,18 @@ def sl_bamm(
       >>> round(float(state.x), 2)
       0.5
     """
+
+
+ENTRY = core.Entry(
+    sl_bamm,
+    formula="y -= a * p_y; v -= b * (p_yy v - f_y); x -= lr * (f_x - p_xy v), p = mu * f + (1 - mu) * g",
+    paper=("M121",),
+    example={
+        "learning_rate": 0.02,
+        "inner_learning_rate": 0.5,
+        "multiplier_learning_rate": 0.5,
+        "averaging": 0.5,
+        "averaging_decay": 0.5,
+    },
+    search_space={"learning_rate": (1e-4, 1.0, "log"), "averaging": (0.0, 0.9, "linear")},
+)
