@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from gradlab import core
-from gradlab.core import ScalarOrSchedule, hyper, static
+from gradlab.core import hyper, static
 from gradlab.meta.bilevel._calculus import combine, descend, zeros_like
-from gradlab.meta.bilevel._method import BilevelMethod
+from gradlab.meta.bilevel._method import BilevelMethod, ScheduledScalar
 from gradlab.meta.bilevel._problem import Batches, BilevelProblem
 
 
@@ -40,11 +40,11 @@ class BlockMethod(BilevelMethod):
     """
 
     needs = ("blocks", "key")
-    learning_rate: ScalarOrSchedule = hyper("[0, inf)")
-    inner_learning_rate: ScalarOrSchedule = hyper("[0, inf)")
-    block_rate: ScalarOrSchedule = hyper("(0, 1]")
-    block_correction: ScalarOrSchedule = hyper("[0, inf)")
-    outer_rate: ScalarOrSchedule = hyper("(0, 1]")
+    learning_rate: ScheduledScalar = hyper("[0, inf)")
+    inner_learning_rate: ScheduledScalar = hyper("[0, inf)")
+    block_rate: ScheduledScalar = hyper("(0, 1]")
+    block_correction: ScheduledScalar = hyper("[0, inf)")
+    outer_rate: ScheduledScalar = hyper("(0, 1]")
     sampled_blocks: int | None = static(convert=core.optional(core.count_at_least(1)))
 
     def first(self, y: Any) -> Any:
@@ -124,4 +124,4 @@ def block_count(owner: str, y: Any) -> int:
 
 
 def _take(tree: Any, chosen: jax.Array) -> Any:
-    return jax.tree.map(lambda leaf: leaf[chosen], tree)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf)[chosen], tree)

@@ -18,7 +18,7 @@ from gradlab.meta.bilevel._calculus import (
     scaled,
     zeros_like,
 )
-from gradlab.meta.bilevel._method import BilevelMethod
+from gradlab.meta.bilevel._method import BilevelMethod, ScheduledScalar
 from gradlab.meta.bilevel._neumann import neumann_hypergradient
 from gradlab.meta.bilevel._problem import Batches, BilevelProblem
 
@@ -35,7 +35,7 @@ class BORepState(NamedTuple):
 class BORep(BilevelMethod):
     """Steps of one length along an average of hypergradients."""
 
-    learning_rate: ScalarOrSchedule = hyper("[0, inf)")
+    learning_rate: ScheduledScalar = hyper("[0, inf)")
     inner_learning_rate: Scalar = hyper("[0, inf)")
     b1: Scalar = hyper("[0, 1)")
     neumann_rate: Scalar = hyper("(0, inf)")

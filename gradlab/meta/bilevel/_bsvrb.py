@@ -17,13 +17,14 @@ from gradlab.meta.bilevel._calculus import (
     products,
     zeros_like,
 )
+from gradlab.meta.bilevel._method import ScheduledScalar
 from gradlab.meta.bilevel._problem import Batches, BilevelProblem
 
 
 class BSVRB(BlockMethod):
     """The solution of each block's linear system is a variable that descends."""
 
-    multiplier_learning_rate: ScalarOrSchedule = hyper("[0, inf)")
+    multiplier_learning_rate: ScheduledScalar = hyper("[0, inf)")
     radius: Scalar = hyper("(0, inf)")
 
     def first(self, y: Any) -> Any:
@@ -118,7 +119,7 @@ def bsvrb(
 
 ENTRY = core.Entry(
     bsvrb,
-    formula="m = (1 - b) * (m - G_old) + G, G = mean_i f_x - g_xy v_i; x -= lr * m; v_i near g_yy^-1 f_y",
+    formula="m = (1 - b) * (m - G_old) + G, G = mean_i f_x - g_xy v_i, v_i near g_yy^-1 f_y",
     paper=("M125",),
     example={
         "learning_rate": 0.01,

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from gradlab import core
 from gradlab.core import Scalar, ScalarOrSchedule, hyper
 from gradlab.meta.bilevel._calculus import combine, descend
+from gradlab.meta.bilevel._method import ScheduledScalar
 from gradlab.meta.bilevel._problem import Batches, BilevelProblem
 from gradlab.meta.bilevel._value_gap import (
     Recursion,
@@ -35,11 +36,11 @@ class F2SAState(NamedTuple):
 class F2SA(ValueGapMethod):
     """Steps along the gradient of the outer objective plus a penalty on the inner gap."""
 
-    learning_rate: ScalarOrSchedule = hyper("[0, inf)")
-    inner_learning_rate: ScalarOrSchedule = hyper("[0, inf)")
-    penalized_learning_rate: ScalarOrSchedule | None = hyper("[0, inf)")
+    learning_rate: ScheduledScalar = hyper("[0, inf)")
+    inner_learning_rate: ScheduledScalar = hyper("[0, inf)")
+    penalized_learning_rate: ScheduledScalar | None = hyper("[0, inf)")
     penalty: Scalar = hyper("(0, inf)")
-    penalty_growth: ScalarOrSchedule = hyper("[0, inf)")
+    penalty_growth: ScheduledScalar = hyper("[0, inf)")
 
     def start(self, problem: BilevelProblem, x: Any, y: Any, batches: Batches) -> F2SAState:
         penalty = jnp.asarray(self.penalty, core.compute_dtype(*jax.tree.leaves(y)))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from gradlab import core
 from gradlab.core import Scalar, ScalarOrSchedule, hyper
 from gradlab.meta.bilevel._calculus import combine, descend
-from gradlab.meta.bilevel._method import BilevelMethod
+from gradlab.meta.bilevel._method import BilevelMethod, ScheduledScalar
 from gradlab.meta.bilevel._problem import Batches, BilevelProblem
 
 
@@ -29,10 +29,10 @@ class LVHBA(BilevelMethod):
     """One step towards the saddle point, and one along what its value says of x, y and z."""
 
     needs = ("constraints",)
-    learning_rate: ScalarOrSchedule = hyper("[0, inf)")
-    saddle_learning_rate: ScalarOrSchedule = hyper("[0, inf)")
-    anchor_learning_rate: ScalarOrSchedule = hyper("[0, inf)")
-    penalty: ScalarOrSchedule = hyper("(0, inf)")
+    learning_rate: ScheduledScalar = hyper("[0, inf)")
+    saddle_learning_rate: ScheduledScalar = hyper("[0, inf)")
+    anchor_learning_rate: ScheduledScalar = hyper("[0, inf)")
+    penalty: ScheduledScalar = hyper("(0, inf)")
     penalty_growth: Scalar = hyper("[0, 1]")
     proximity: Scalar = hyper("(0, inf)")
     multiplier_proximity: Scalar = hyper("(0, inf)")
@@ -166,7 +166,7 @@ def lv_hba(
 
 ENTRY = core.Entry(
     lv_hba,
-    formula="(x, y) = P((x, y) - lr * d(f / c + g - v)), v the proximal Lagrangian value of min_y g",
+    formula="(x, y) = P((x, y) - lr * d(f / c + g - v)), v the proximal Lagrangian value of g",
     paper=("M128",),
     example={
         "learning_rate": 0.1,

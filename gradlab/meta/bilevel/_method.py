@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import jax
 import jax.numpy as jnp
 
 from gradlab import core
 from gradlab.meta.bilevel._problem import Batches, BilevelProblem, adopt_batches
+
+ScheduledScalar: TypeAlias = Any
+"""A number or a schedule of the step count; in `advance` it is a number."""
 
 
 class BilevelMethod(core.Data):

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from gradlab import core
 from gradlab.core import Scalar, ScalarOrSchedule, hyper
 from gradlab.meta.bilevel._calculus import combine, descend
+from gradlab.meta.bilevel._method import ScheduledScalar
 from gradlab.meta.bilevel._problem import Batches, BilevelProblem
 from gradlab.meta.bilevel._value_gap import (
     Recursion,
@@ -34,11 +35,11 @@ class PenaltyBilevelState(NamedTuple):
 class PenaltyBilevel(ValueGapMethod):
     """Projected steps on the inner objective plus a small share of the outer one."""
 
-    learning_rate: ScalarOrSchedule = hyper("[0, inf)")
-    inner_learning_rate: ScalarOrSchedule = hyper("[0, inf)")
-    penalty: ScalarOrSchedule = hyper("(0, inf)")
-    proximity: ScalarOrSchedule = hyper("[0, inf)")
-    mixing: ScalarOrSchedule = hyper("(0, 1]")
+    learning_rate: ScheduledScalar = hyper("[0, inf)")
+    inner_learning_rate: ScheduledScalar = hyper("[0, inf)")
+    penalty: ScheduledScalar = hyper("(0, inf)")
+    proximity: ScheduledScalar = hyper("[0, inf)")
+    mixing: ScheduledScalar = hyper("(0, 1]")
 
     def start(
         self, problem: BilevelProblem, x: Any, y: Any, batches: Batches
@@ -145,7 +146,7 @@ def penalty_bilevel(
 
 ENTRY = core.Entry(
     penalty_bilevel,
-    formula="x = P(x - lr * (f_x + (g_x(x, y) - g_x(x, z)) / s)), y near min s * f + g, z near min g",
+    formula="x = P(x - lr * (f_x + (g_x(x, y) - g_x(x, z)) / s)), y near min s f + g, z near min g",
     paper=("M127",),
     example={
         "learning_rate": 0.01,

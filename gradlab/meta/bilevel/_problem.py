@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 
 @jax.tree_util.register_static
@@ -97,7 +99,7 @@ class Batches(NamedTuple):
 
 def _pick(batch: Any, step: Any) -> Any:
     if isinstance(batch, PerStep):
-        return jax.tree.map(lambda leaf: leaf[step], batch.batches)
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf)[step], batch.batches)
     return batch
 
 
@@ -115,7 +117,7 @@ def adopt_batches(owner: str, batches: Any, steps: int) -> Batches:
     for name, batch in zip(Batches._fields, batches, strict=True):
         if isinstance(batch, PerStep):
             for path, leaf in jax.tree_util.tree_leaves_with_path(batch.batches):
-                found = leaf.shape[0] if leaf.ndim else 0
+                found = np.shape(leaf)[0] if np.ndim(leaf) else 0
                 if found != steps + 1:
                     raise ValueError(
                         f"{owner}: batches.{name}{jax.tree_util.keystr(path)} has a leading axis "

@@ -9,7 +9,7 @@ import jax
 from gradlab import core
 from gradlab.core import Scalar, ScalarOrSchedule, hyper
 from gradlab.meta.bilevel._calculus import combine, descend, products, zeros_like
-from gradlab.meta.bilevel._method import BilevelMethod
+from gradlab.meta.bilevel._method import BilevelMethod, ScheduledScalar
 from gradlab.meta.bilevel._problem import Batches, BilevelProblem
 
 
@@ -25,10 +25,10 @@ class SLBAMMState(NamedTuple):
 class SLBAMM(BilevelMethod):
     """Joint steps of outer variables, inner variables and multipliers."""
 
-    learning_rate: ScalarOrSchedule = hyper("[0, inf)")
-    inner_learning_rate: ScalarOrSchedule = hyper("[0, inf)")
-    multiplier_learning_rate: ScalarOrSchedule = hyper("[0, inf)")
-    averaging: ScalarOrSchedule = hyper("[0, 1)")
+    learning_rate: ScheduledScalar = hyper("[0, inf)")
+    inner_learning_rate: ScheduledScalar = hyper("[0, inf)")
+    multiplier_learning_rate: ScheduledScalar = hyper("[0, inf)")
+    averaging: ScheduledScalar = hyper("[0, 1)")
     averaging_decay: Scalar = hyper("[0, 1]")
 
     def start(self, problem: BilevelProblem, x: Any, y: Any, batches: Batches) -> SLBAMMState:
@@ -118,7 +118,7 @@ def sl_bamm(
 
 ENTRY = core.Entry(
     sl_bamm,
-    formula="y -= a * p_y; v -= b * (p_yy v - f_y); x -= lr * (f_x - p_xy v), p = mu * f + (1 - mu) * g",
+    formula="y -= a * p_y; v -= b * (p_yy v - f_y); x -= lr * (f_x - p_xy v); p mixes f into g",
     paper=("M121",),
     example={
         "learning_rate": 0.02,

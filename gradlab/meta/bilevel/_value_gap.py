@@ -51,8 +51,7 @@ class ValueGapMethod(BilevelMethod):
 def start_recursion(x: Any, y: Any) -> Recursion:
     """Before the first step, which replaces all of it."""
     # Arrays of their own: a donated state must not hold one buffer twice.
-    zeros = [zeros_like((v, w, w)) for v, w in ((x, y), (y, y), (x, x))]
-    return Recursion(*zeros)
+    return Recursion(zeros_like((x, y, y)), zeros_like((y, y, y)), zeros_like((x, x, x)))
 
 
 def track(
@@ -93,7 +92,8 @@ def track(
         return *move(state.y, state.z, new), new
 
     def body(t: Any, carry: tuple) -> tuple:
-        return move(*carry, gradients(batches.at(t), x, *carry))
+        y, z = carry
+        return move(y, z, gradients(batches.at(t), x, y, z))
 
     return *repeat(steps, body, (state.y, state.z)), ()
 
