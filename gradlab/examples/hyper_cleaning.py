@@ -29,6 +29,9 @@ from gradlab.bench import theme
 STUDY = Path("configs/hyper_cleaning.md")
 NOTHING, ORACLE, VALIDATION = "no cleaning", "right labels known", "validation images alone"
 TEMPERATURES = (0.5, 1.0, 2.0)
+LOGIT = 20.0
+"""Logits of weights are outer variables times this: one image moves the losses by little."""
+
 T_QUANTILE = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}
 """Of Student's distribution, 97.5 %, by the number of seeds."""
 
@@ -86,7 +89,8 @@ def data(study: Study) -> Data:
         found = images[chosen], given, wrong, images[other], labels[other]
         for part, value in zip(parts, found, strict=True):
             part.append(value)
-    return Data(*(np.stack(part) for part in parts), held_out)
+    train_images, given, wrong, others, right = (np.stack(part) for part in parts)
+    return Data(train_images, given, wrong, others, right, held_out)
 
 
 def classifier() -> Any:
@@ -100,6 +104,11 @@ def cross_entropies(y: Any, images: Any, labels: Any, temperature: Any = 1.0) ->
     return -jnp.sum(jax.nn.one_hot(labels, 10) * jax.nn.log_softmax(logits), axis=-1)
 
 
+def weights_of(x: Any) -> jax.Array:
+    """The weights of the training images, between zero and one."""
+    return jax.nn.sigmoid(LOGIT * x)
+
+
 def weighted_loss(study: Study, weights: Any, y: Any, images: Any, labels: Any, temperature=1.0):
     """The inner objective: the weighted mean of the losses, and decay."""
     losses = cross_entropies(y, images, labels, temperature)
@@ -108,28 +117,28 @@ def weighted_loss(study: Study, weights: Any, y: Any, images: Any, labels: Any, 
 
 
 def problem(study: Study) -> meta.BilevelProblem:
-    """Outer variables are logits of weights; the last part of a batch is a temperature."""
+    """Outer variables are weights of images; the last part of a batch is a temperature."""
 
     def outer(x: Any, y: Any, batch: Any) -> Any:
         return jnp.mean(cross_entropies(y, *batch))
 
     def inner(x: Any, y: Any, batch: Any) -> Any:
-        return weighted_loss(study, jax.nn.sigmoid(x), y, *batch)
+        return weighted_loss(study, weights_of(x), y, *batch)
 
     return meta.BilevelProblem(outer, inner)
 
 
 def methods() -> dict[str, Any]:
     """Each method, with the settings that one seed outside of the study was tried with."""
-    rate = gl.adam(0.1)
+    rate = gl.adam(0.005)
     return {
-        "f2sa": meta.f2sa(100.0, 0.5, penalty=1.0, penalty_growth=0.01, inner_steps=5),
-        "f2sa, b1=0.9": meta.f2sa(100.0, 0.5, penalty=1.0, penalty_growth=0.01, b1=0.9),
-        "penalty_bilevel": meta.penalty_bilevel(100.0, 0.5, 0.2, inner_steps=5),
-        "sl_bamm": meta.sl_bamm(300.0, 0.5, 0.5, 0.2, 0.2),
+        "f2sa": meta.f2sa(0.25, 0.5, penalty=1.0, penalty_growth=0.01, inner_steps=5),
+        "f2sa, b1=0.9": meta.f2sa(0.25, 0.5, penalty=1.0, penalty_growth=0.01, b1=0.9),
+        "penalty_bilevel": meta.penalty_bilevel(0.25, 0.5, 0.2, inner_steps=5),
+        "sl_bamm": meta.sl_bamm(0.5, 0.5, 0.5, 0.2, 0.2),
         "lv_hba": meta.lv_hba(0.5, 0.5, 0.5, 1.0, 0.3),
-        "bo_rep": meta.bo_rep(0.5, 0.5, 0.9, 0.5, inner_steps=5, period=2),
-        "bsvrb": meta.bsvrb(200.0, 0.3, 0.3, sampled_blocks=2),
+        "bo_rep": meta.bo_rep(0.02, 0.5, 0.9, 0.5, inner_steps=5, period=2),
+        "bsvrb": meta.bsvrb(0.5, 0.3, 0.3, sampled_blocks=2),
         "warm_start, neumann": meta.warm_start(rate, gl.sgd(0.5), 0.5),
         "warm_start, implicit": meta.warm_start(rate, gl.sgd(0.5), hypergradient="implicit"),
         "warm_start, unrolled": meta.warm_start(rate, gl.sgd(0.5), hypergradient="unrolled"),
@@ -137,7 +146,7 @@ def methods() -> dict[str, Any]:
             rate, gl.sgd(0.5), inner_steps=30, hypergradient="unrolled"
         ),
         "best_response_hypernetwork": meta.best_response_hypernetwork(
-            gl.adam(0.03), gl.adam(0.003), 0.5, inner_steps=2
+            rate, gl.sgd(0.15), 0.1, samples=16
         ),
     }
 
@@ -174,7 +183,7 @@ def clean(study: Study, found: Data, method: Any) -> tuple[jax.Array, jax.Array]
 
         keys = jax.random.split(jax.random.key(seed), study.steps)
         state, errors = lax.scan(segment, state, keys.reshape(30, -1))
-        return jax.nn.sigmoid(state.x), errors
+        return weights_of(state.x), errors
 
     return jax.jit(jax.vmap(one))(
         found.images, found.labels, found.validation_images, found.validation_labels,
