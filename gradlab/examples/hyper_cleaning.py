@@ -146,7 +146,7 @@ def methods() -> dict[str, Any]:
             rate, gl.sgd(0.5), inner_steps=30, hypergradient="unrolled"
         ),
         "best_response_hypernetwork": meta.best_response_hypernetwork(
-            rate, gl.sgd(0.15), 0.1, samples=16
+            gl.sgd(0.3), gl.sgd(0.1), 0.2, samples=16
         ),
     }
 
