@@ -20,6 +20,8 @@ LAYERS = {
     "meta": {"core", "linalg"},
     # The working example of a wrapper wraps an optimizer.
     "wrappers": {"core", "linalg", "optimizers"},
+    # So do the working examples of what trains by an optimizer that it is given.
+    "meta": {"core", "linalg", "optimizers"},
     "problems": {"core"},
     "testing": {"core"},
     # It takes transformations as arguments.
