@@ -17,15 +17,12 @@ LAYERS = {
     "regularizers": {"core", "linalg"},
     "transforms": {"core", "linalg"},
     "optimizers": {"core", "linalg"},
-    "meta": {"core", "linalg"},
     # The working example of a wrapper wraps an optimizer.
     "wrappers": {"core", "linalg", "optimizers"},
     # So do the working examples of what trains by an optimizer that it is given.
     "meta": {"core", "linalg", "optimizers"},
     "problems": {"core"},
     "testing": {"core"},
-    # It takes transformations as arguments.
-    "meta": {"core", "linalg"},
 }
 FORBIDDEN_NAMES = {"utils", "misc", "common", "helpers"}
 HEAVY = {

@@ -5,18 +5,17 @@ or use what is known of its end, and say how the result changes with the hyperpa
 initial parameters and the data.
 """
 
-from gradlab.meta._forward_value_and_grad import forward_value_and_grad as forward_value_and_grad
-from gradlab.meta._low_variance_truncation import low_variance_truncation as low_variance_truncation
-from gradlab.meta._mixed_horizons import MixedHorizons as MixedHorizons
-from gradlab.meta._mixed_horizons import mixed_horizons as mixed_horizons
-from gradlab.meta._unroll import Unrolled as Unrolled
-from gradlab.meta._unroll import unroll as unroll
+from gradlab.meta import bilevel as bilevel
 from gradlab.meta._custom_fixed_point import custom_fixed_point as custom_fixed_point
 from gradlab.meta._custom_root import custom_root as custom_root
+from gradlab.meta._forward_value_and_grad import forward_value_and_grad as forward_value_and_grad
 from gradlab.meta._implicit_hypergradient import Hypergradient as Hypergradient
 from gradlab.meta._implicit_hypergradient import ImplicitReport as ImplicitReport
 from gradlab.meta._implicit_hypergradient import implicit_hypergradient as implicit_hypergradient
 from gradlab.meta._linear import linear_solver as linear_solver
+from gradlab.meta._low_variance_truncation import low_variance_truncation as low_variance_truncation
+from gradlab.meta._mixed_horizons import MixedHorizons as MixedHorizons
+from gradlab.meta._mixed_horizons import mixed_horizons as mixed_horizons
 from gradlab.meta._optimality import KKTPoint as KKTPoint
 from gradlab.meta._optimality import kkt_conditions as kkt_conditions
 from gradlab.meta._optimality import mirror_descent as mirror_descent
@@ -25,9 +24,8 @@ from gradlab.meta._optimality import proximal_gradient as proximal_gradient
 from gradlab.meta._optimality import stationary_point as stationary_point
 from gradlab.meta._products import gauss_newton_vector_product as gauss_newton_vector_product
 from gradlab.meta._products import hessian_vector_product as hessian_vector_product
-"""Differentiation through training: training run -> hypergradient."""
-
-from gradlab.meta import bilevel as bilevel
+from gradlab.meta._unroll import Unrolled as Unrolled
+from gradlab.meta._unroll import unroll as unroll
 from gradlab.meta.bilevel import Batches as Batches
 from gradlab.meta.bilevel import BilevelMethod as BilevelMethod
 from gradlab.meta.bilevel import BilevelProblem as BilevelProblem
