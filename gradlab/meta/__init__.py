@@ -4,3 +4,12 @@ from gradlab.meta._online_hypergradient import OnlineHypergradient as OnlineHype
 from gradlab.meta._online_hypergradient import OnlineReport as OnlineReport
 from gradlab.meta._online_hypergradient import OnlineState as OnlineState
 from gradlab.meta._online_hypergradient import online_hypergradient as online_hypergradient
+"""From a training run to its hypergradient.
+
+Everything that an optimizer holds as data can be differentiated: these functions run training,
+or use what is known of its end, and say how the result changes with the hyperparameters, the
+initial parameters and the data.
+"""
+
+from gradlab.meta._unroll import Unrolled as Unrolled
+from gradlab.meta._unroll import unroll as unroll
