@@ -1,9 +1,3 @@
-"""Gradients of training: from a training run to a hypergradient."""
-
-from gradlab.meta._online_hypergradient import OnlineHypergradient as OnlineHypergradient
-from gradlab.meta._online_hypergradient import OnlineReport as OnlineReport
-from gradlab.meta._online_hypergradient import OnlineState as OnlineState
-from gradlab.meta._online_hypergradient import online_hypergradient as online_hypergradient
 """From a training run to its hypergradient.
 
 Everything that an optimizer holds as data can be differentiated: these functions run training,
@@ -11,5 +5,9 @@ or use what is known of its end, and say how the result changes with the hyperpa
 initial parameters and the data.
 """
 
+from gradlab.meta._online_hypergradient import OnlineHypergradient as OnlineHypergradient
+from gradlab.meta._online_hypergradient import OnlineReport as OnlineReport
+from gradlab.meta._online_hypergradient import OnlineState as OnlineState
+from gradlab.meta._online_hypergradient import online_hypergradient as online_hypergradient
 from gradlab.meta._unroll import Unrolled as Unrolled
 from gradlab.meta._unroll import unroll as unroll

@@ -11,6 +11,7 @@ import optax
 
 from gradlab import core
 from gradlab.core import Interval, Params, Transform, static
+from gradlab.meta._arguments import checked_count
 from gradlab.meta._online_choice import Choice, Pattern, chosen, hyper_leaves
 from gradlab.meta._unroll import unroll
 
@@ -94,16 +95,17 @@ class OnlineHypergradient(core.Data):
 
         def after(coordinates: Any) -> tuple[jax.Array, Any]:
             opt, hyper = self._put(coordinates)
+            more = () if hyper is None else (hyper,)
             run = unroll(
                 opt,
-                lambda p, batch: self.loss(p, batch, *([] if hyper is None else [hyper])),
+                lambda p, batch: self.loss(p, batch, *more),
                 state.params,
                 batches,
                 state=state.opt_state,
                 memory=self.memory,
                 truncation=self.horizon,
             )
-            return self.validation_loss(run.params, validation_batch), run
+            return self.validation_loss(run.params, validation_batch, *more), run
 
         (value, run), gradient = jax.value_and_grad(after, has_aux=True)(state.coordinates)
         steps, outer_state = self.outer.update(
@@ -143,7 +145,7 @@ def _dtype(leaf: Any) -> Any:
 def online_hypergradient(
     opt: optax.GradientTransformation,
     loss: Callable[..., Any],
-    validation_loss: Callable[[Params, Any], Any],
+    validation_loss: Callable[..., Any],
     outer: optax.GradientTransformation,
     *,
     tuned: Pattern | Sequence[Pattern],
@@ -173,7 +175,8 @@ def online_hypergradient(
       opt: the optimizer that trains. Any of its leaves can be tuned: rates of groups of
         `partition`, knots of schedules.
       loss: `(params, batch)` to a scalar, and `(params, batch, hyper)` where there is `hyper`.
-      validation_loss: `(params, batch)` to a scalar.
+      validation_loss: the same, of the parameters after the inner steps. Where `hyper` is what
+        is weighed, it should leave it alone, and may penalise it.
       outer: the optimizer that moves the coordinates, a dict of arrays by path.
       tuned: which hyperparameters, as paths, patterns or functions of path and value that say
         yes or no. Paths are those of `gl.hyperparameters(opt)`, and below `hyper` those of its
@@ -228,7 +231,7 @@ def online_hypergradient(
     outer = core.adopt_transform(outer, "online_hypergradient")
     hyper = jax.tree.map(_as_leaf, hyper)
     if horizon is not None:
-        horizon = core.count_at_least(1)(horizon)
+        horizon = checked_count("online_hypergradient", "horizon", horizon)
     return OnlineHypergradient(
         opt=opt,
         outer=outer,
