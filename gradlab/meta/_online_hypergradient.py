@@ -205,7 +205,7 @@ def online_hypergradient(
 
     References:
       Baydin et al., Online Learning Rate Adaptation with Hypergradient Descent,
-      arXiv:1703.04782v3, eq. 6-8 and algorithms 1-5: one inner step, validated on the next
+      arXiv:1703.04782 (ICLR 2018), SGD-HD, SGDN-HD and Adam-HD: one inner step, validated on the next
       batch, tuned by `sgd` in the value itself.
 
     Differs:
@@ -246,3 +246,26 @@ def online_hypergradient(
 
 def _as_leaf(x: Any) -> Any:
     return x if isinstance(x, float) else jnp.asarray(x)
+
+
+def _estimate(method: Callable[..., Any], problem: Any, x: Any, key: Any) -> Any:
+    """What the contract's outer variables are tuned by, after a hundred steps of training."""
+    del key
+    descent = optax.sgd(0.5)
+    tuner = method(
+        descent, lambda y, _, x: problem.inner(x, y), lambda y, _, x: problem.outer(x, y), descent,
+        hyper=x,
+    )  # fmt: skip
+    start = tuner.init(problem.inner_variables())
+    _, report = tuner.step(start, jnp.zeros(100), None)
+    found = [report.gradient[path] for path in hyper_leaves(tuner.opt, x)]
+    return jax.tree.unflatten(jax.tree.structure(x), found)
+
+
+ENTRY = core.Entry(
+    online_hypergradient,
+    formula="lambda = outer(lambda, d L_val(theta_{t+k}(lambda)) / d lambda)",
+    paper=("baydin2018online",),
+    example={"tuned": "hyper/*"},
+    estimate=_estimate,
+)
