@@ -5,6 +5,7 @@ or use what is known of its end, and say how the result changes with the hyperpa
 initial parameters and the data.
 """
 
+from gradlab.meta._online_coordinates import Coordinate as Coordinate
 from gradlab.meta._online_hypergradient import OnlineHypergradient as OnlineHypergradient
 from gradlab.meta._online_hypergradient import OnlineReport as OnlineReport
 from gradlab.meta._online_hypergradient import OnlineState as OnlineState

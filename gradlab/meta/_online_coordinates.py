@@ -54,9 +54,7 @@ class Coordinate:
             x = low + (high - low) * jax.nn.sigmoid(coordinate)
         else:
             x = low + jnp.exp(coordinate) if math.isfinite(low) else high - jnp.exp(coordinate)
-        x = x.astype(dtype)
-        # Where rounding lands on an open end, the neighbour; the derivative stays, to lead back.
-        return x + jax.lax.stop_gradient(jnp.clip(x, *self._ends(dtype)) - x)
+        return _within(x, *(end.astype(x.dtype) for end in self._ends(dtype))).astype(dtype)
 
     def inside(self, coordinate: jax.Array) -> jax.Array:
         """The nearest coordinate whose value is one that the range and the dtype have."""
@@ -65,20 +63,34 @@ class Coordinate:
             return jnp.clip(coordinate, *self._ends(dtype))
         number = np.finfo(dtype)
         if self.kind == "logit":
-            furthest = -math.log(float(number.eps)) + 1
+            furthest = -math.log(float(number.eps))
             return jnp.clip(coordinate, -furthest, furthest)
         return jnp.clip(coordinate, math.log(number.tiny) + 1, math.log(number.max) - 1)
 
     def _ends(self, dtype: Any) -> tuple[Any, Any]:
         """The smallest and the largest number of a dtype that the range holds."""
-        greatest = jnp.finfo(dtype).max
+        number, interval = jnp.finfo(dtype), self.interval
         low, high = (
-            np.clip(np.asarray(end, np.float64), -greatest, greatest).astype(dtype)
-            for end in (self.interval.low, self.interval.high)
+            np.clip(np.float64(end), float(number.min), float(number.max)).astype(dtype)
+            for end in (interval.low, interval.high)
         )
-        first = np.nextafter(low, high) if self.interval.low_open else low
-        last = np.nextafter(high, low) if self.interval.high_open else high
-        return first, last
+        first = np.nextafter(low, high) if interval.low_open else low
+        last = np.nextafter(high, low) if interval.high_open else high
+        # Compiled programs take the subnormal neighbours of zero for zero.
+        first = number.tiny if 0 < first < number.tiny else first
+        last = -number.tiny if -number.tiny < last < 0 else last
+        return np.asarray(first, dtype), np.asarray(last, dtype)
+
+
+@jax.custom_jvp
+def _within(x: jax.Array, low: Any, high: Any) -> jax.Array:
+    """The nearest number between two; its derivative is one beyond them, too, to lead back."""
+    return jnp.clip(x, low, high)
+
+
+@_within.defjvp
+def _within_jvp(primals: tuple, tangents: tuple) -> tuple:
+    return _within(*primals), tangents[0]
 
 
 def working_dtype(value: Any) -> Any:
