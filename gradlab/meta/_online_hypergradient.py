@@ -116,7 +116,7 @@ class OnlineHypergradient(core.Data):
             grad=gradient,
             value_fn=lambda coordinates: after(coordinates)[0],
         )
-        moved = optax.apply_updates(state.coordinates, steps)
+        moved: Any = optax.apply_updates(state.coordinates, steps)
         inside = {one.path: one.coordinate.inside(moved[one.path]) for one in self.choice}
         report = OnlineReport(run.losses, value, gradient)
         return OnlineState(run.params, run.state, inside, outer_state), report
@@ -205,8 +205,8 @@ def online_hypergradient(
 
     References:
       Baydin et al., Online Learning Rate Adaptation with Hypergradient Descent,
-      arXiv:1703.04782 (ICLR 2018), SGD-HD, SGDN-HD and Adam-HD: one inner step, validated on the next
-      batch, tuned by `sgd` in the value itself.
+      arXiv:1703.04782 (ICLR 2018), SGD-HD, SGDN-HD and Adam-HD: one inner step, validated on
+      the next batch, tuned by `sgd` in the value itself.
 
     Differs:
       The paper reuses the gradient of the next step; here a validation costs one evaluation
