@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import gradlab as gl
 from gradlab.aggregators import value_and_jacobian
 from gradlab.bench import formats
 from gradlab.examples._page import Page, Panel, chart
+from gradlab.examples._timing import in_turns
 
 TOLERANCE = 1e-3
 """A cosine below minus this is a conflict; programs in single precision are solved to 1e-4."""
@@ -198,14 +198,7 @@ def time_steps(experiment: Experiment, rounds: int, warm_up: int = 3) -> dict[st
         carry = start_of(experiment, way, key)
         program = jax.jit(step_of(experiment, way, False)).lower(carry, key).compile()
         calls[way.label] = lambda program=program, carry=carry: program(carry, key)
-    names, took = list(calls), {label: np.zeros(rounds) for label in calls}
-    for index in range(-warm_up, rounds):
-        for label in names[index % len(names) :] + names[: index % len(names)]:
-            begin = time.perf_counter()
-            jax.block_until_ready(calls[label]())
-            if index >= 0:
-                took[label][index] = time.perf_counter() - begin
-    return took
+    return in_turns(calls, rounds, warm_up)
 
 
 def present(experiment: Experiment, output: Path, tiny: bool) -> Path:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from gradlab.bench import theme
+from gradlab.bench import formats, theme
 from gradlab.bench.report import frame, templates
 
 
@@ -71,6 +71,7 @@ class Panel:
       lines: places and heights, by label.
       log: the axes whose distances are ratios, such as `"xy"`.
       dots: each height is marked.
+      truth: places and heights of a line that belongs to no label.
     """
 
     title: str
@@ -78,6 +79,7 @@ class Panel:
     lines: Mapping[str, tuple[Any, Any]]
     log: str = ""
     dots: bool = False
+    truth: tuple[Any, Any] | None = None
 
 
 def chart(
@@ -97,6 +99,14 @@ def chart(
         x |= {"title": {"text": panel.along}, "nticks": 6}
         theme.set_axes(figure, place, x, y | {"nticks": 6})
         figure.add_annotation(theme.heading(place, theme.text(panel.title)))
+        if panel.truth is not None:
+            figure.add_trace(
+                go.Scatter(
+                    name="truth", uid=f"truth-{place}", **theme.axes(place), mode="lines",
+                    x=np.asarray(panel.truth[0]).tolist(), y=theme.compact(panel.truth[1]),
+                    line={"color": theme.LIGHT["soft"], "width": 2, "dash": "dot"},
+                )
+            )  # fmt: skip
         for label, (along, heights) in panel.lines.items():
             number = list(labels).index(label)
             figure.add_trace(
@@ -114,3 +124,10 @@ def chart(
 def mark(place: int) -> str:
     """The colour of a label, by its place: the first is what others are compared with."""
     return "base" if place == 0 else f"o{(place - 1) % 12}"
+
+
+def spread(values: Any) -> str:
+    """The mean of several seeds with its standard error."""
+    values = np.asarray(values, np.float64)
+    error = float(values.std(ddof=1)) / len(values) ** 0.5
+    return f"{formats.number(float(values.mean()))} ± {formats.number(error, 2)}"
