@@ -202,7 +202,8 @@ def study(setting: Setting) -> dict[str, dict[str, Any]]:
 
     for label, (params, logs, values, call) in trained.items():
         if label == RATES:
-            rates, edge = jax.tree.map(jnp.exp, logs), False
+            rates: Any = jax.tree.map(jnp.exp, logs)
+            edge = False
         else:
             best = int(np.nanargmin([end(params, rate) for rate in SWEEP]))
             rates = dict.fromkeys(LAYERS, jnp.float32(SWEEP[best]))

@@ -246,8 +246,7 @@ def page(setting: Setting, found: dict[str, Any]) -> Page:
 
 
 def rate_at(opt: Any, step: int) -> float:
-    rate = opt.learning_rate
-    return float(rate(step)) if callable(rate) else float(rate)
+    return float(gl.core.at(opt.learning_rate, step))
 
 
 def tiny() -> Setting:
