@@ -44,7 +44,7 @@ CLOSING = (
     "same optimizer; times of a step are medians, made in turns, compiling left out."
 )
 SCRATCH, JOINT, MAML, RATES = "scratch", "joint training", "maml", "maml, learned rates"
-SWEEP = np.geomspace(1e-3, 0.3, 11)
+SWEEP = np.geomspace(1e-4, 0.3, 15)
 LINE = np.linspace(-5, 5, 101)
 LAYERS = ("first", "second", "last")
 
@@ -150,8 +150,11 @@ def study(setting: Setting) -> dict[str, dict[str, Any]]:
         return objective
 
     # The same optimizer for all, and its rate falls at the end.
-    rate = gl.cosine_decay_schedule(2e-3, setting.steps)
-    opt = gl.chain(gl.clip_by_global_norm(10.0), gl.adam(rate))
+    rates = {"params": 2e-3, "log_rates": 2e-2}
+    adams = {part: gl.adam(gl.cosine_decay_schedule(x, setting.steps)) for part, x in rates.items()}
+    opt = gl.chain(
+        gl.clip_by_global_norm(10.0), gl.partition(adams, {part: part for part in adams})
+    )
 
     def train(objective: Callable[[Any, Any], Any]) -> tuple[Any, Any, Any, Any]:
         def step(carry: Any, key: Any) -> Any:
@@ -271,7 +274,7 @@ def page(setting: Setting, found: dict[str, dict[str, Any]]) -> Page:
 
 def tiny() -> Setting:
     """The same in a few seconds."""
-    return Setting(steps=250, inner=1, new_tasks=40, tasks=8, width=20)
+    return Setting(steps=1500, inner=1, new_tasks=40)
 
 
 def main(

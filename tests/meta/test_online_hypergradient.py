@@ -10,6 +10,7 @@ import gradlab as gl
 from gradlab import core
 from gradlab.meta import online_hypergradient
 from gradlab.testing._subject import compiled_once
+from tests.paper.hypergradient_descent import hypergradient_descent
 
 
 def square(x, target):
@@ -49,23 +50,16 @@ def test_a_learning_rate_that_tracks_a_walk_becomes_the_kalman_gain(noise, best)
     assert tuner.values(state)["learning_rate"] == pytest.approx(best, rel=0.04)
 
 
-def hypergradient_descent(gradient, x, batches, *, rate, outer_rate):
-    """SGD-HD of Baydin et al.: the rate grows by the product of successive gradients."""
-    previous = np.zeros_like(x)
-    for batch in batches:
-        g = gradient(x, batch)
-        rate = rate + outer_rate * np.sum(g * previous)
-        x = x - rate * g
-        previous = g
-        yield x, rate
-
-
 def test_one_step_in_the_value_itself_is_hypergradient_descent():
     draw = np.random.default_rng(0)
     batches, scale = draw.normal(size=(61, 5)), np.linspace(0.5, 2.0, 5)
     expected = list(
         hypergradient_descent(
-            lambda x, b: scale * np.tanh(x - b), np.ones(5), batches, rate=0.05, outer_rate=0.01
+            lambda x, b: scale * np.tanh(x - b),
+            np.ones(5),
+            batches,
+            learning_rate=0.05,
+            hypergradient_rate=0.01,
         )
     )
     with jax.enable_x64(True):
@@ -117,6 +111,30 @@ def test_weights_of_wrong_examples_fall_and_the_validation_loss_with_them():
     still = tuner.with_values(outer=gl.sgd(0.0))
     _, untuned = compiled_once(still.run)(still.init(jnp.zeros(4)), jnp.zeros((150, 5)), clean)
     assert report.validation_loss[-1] < 0.1 * untuned.validation_loss[-1]
+
+
+def test_an_augmentation_and_a_penalty_that_mislead_are_turned_down():
+    (x, y), held_out = regression(wrong=0)
+
+    def loss(slope, noise, hyper):
+        seen = x + hyper["strength"] * noise
+        return jnp.mean((seen @ slope - y) ** 2) + hyper["penalty"] * jnp.sum(slope**2)
+
+    def validation_loss(slope, batch, hyper):
+        del hyper
+        return jnp.mean((batch[0] @ slope - batch[1]) ** 2)
+
+    start = {"strength": 0.5, "penalty": 0.5}
+    tuner = online_hypergradient(
+        gl.sgd(0.1), loss, validation_loss, gl.adam(0.1),
+        tuned="hyper/*", hyper=start, ranges={"hyper/*": "(0, inf)"},
+    )  # fmt: skip
+    noise = np.random.default_rng(1).normal(size=(100, 5, 64, 4)).astype(np.float32)
+    clean = jax.tree.map(lambda a: jnp.stack([a] * 100), held_out)
+    state, report = compiled_once(tuner.run)(tuner.init(jnp.zeros(4)), jnp.asarray(noise), clean)
+    for path, value in tuner.values(state).items():
+        assert 0 < value < 0.2 * start[path.removeprefix("hyper/")]
+    assert report.validation_loss[-1] < 0.3 * report.validation_loss[5]
 
 
 def curved(params, batch, hyper=1.0):
