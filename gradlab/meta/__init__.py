@@ -10,5 +10,11 @@ from gradlab.meta._online_hypergradient import OnlineHypergradient as OnlineHype
 from gradlab.meta._online_hypergradient import OnlineReport as OnlineReport
 from gradlab.meta._online_hypergradient import OnlineState as OnlineState
 from gradlab.meta._online_hypergradient import online_hypergradient as online_hypergradient
+from gradlab.meta._forward_value_and_grad import forward_value_and_grad as forward_value_and_grad
+from gradlab.meta._low_variance_truncation import (
+    low_variance_truncation as low_variance_truncation,
+)
+from gradlab.meta._mixed_horizons import MixedHorizons as MixedHorizons
+from gradlab.meta._mixed_horizons import mixed_horizons as mixed_horizons
 from gradlab.meta._unroll import Unrolled as Unrolled
 from gradlab.meta._unroll import unroll as unroll
