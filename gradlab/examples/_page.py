@@ -95,9 +95,8 @@ def chart(
     """
     figure = theme.panels(title, len(panels), 360, height)
     for place, panel in enumerate(panels):
-        x, y = ({"type": "log" if axis in panel.log else "linear"} for axis in "xy")
-        x |= {"title": {"text": panel.along}, "nticks": 6}
-        theme.set_axes(figure, place, x, y | {"nticks": 6})
+        x, y = (_axis(panel, place) for place in (0, 1))
+        theme.set_axes(figure, place, x | {"title": {"text": panel.along}}, y)
         figure.add_annotation(theme.heading(place, theme.text(panel.title)))
         if panel.truth is not None:
             figure.add_trace(
@@ -119,6 +118,17 @@ def chart(
                 )
             )  # fmt: skip
     return figure
+
+
+def _axis(panel: Panel, which: int) -> dict[str, Any]:
+    """Plotly's properties of the horizontal (0) or the vertical axis (1)."""
+    if "xy"[which] not in panel.log:
+        return {"nticks": 6}
+    values = np.concatenate([np.asarray(line[which], float) for line in panel.lines.values()])
+    values = values[np.isfinite(values) & (values > 0)]
+    if not values.size:
+        return {"nticks": 6}
+    return theme.scale(float(values.min()) / 1.1, float(values.max()) * 1.1, True)
 
 
 def mark(place: int) -> str:

@@ -38,7 +38,7 @@ PAID = (
 RATES = "The learning rate that training ended up with, step by step."
 CLOSING = (
     "Rates are chosen by {validation} validation images for one seed, and train on {training}. "
-    "The rows below them repeat the training with {seeds} other seeds of initial parameters and "
+    "The last two rows repeat the training with {seeds} other seeds of initial parameters and "
     "batches: means ± standard errors, of which those on the 360 test images had no part in any "
     "choice. Compiling is left out of times. Lower is better."
 )
