@@ -34,7 +34,7 @@ TEXT = (
 CURVES = (
     "Mean squared error on other points of a new task after each step on its ten points: the mean "
     "of {tasks} tasks; then one of these tasks after {shown} steps, dotted its truth; then the "
-    "error after {inner} steps while meta-training, a running mean."
+    "error after {inner} steps while meta-training, a running median."
 )
 CLOSING = (
     "Errors are means over {tasks} new tasks ± standard errors, with one seed of training. Every "
@@ -44,7 +44,7 @@ CLOSING = (
     "same optimizer; times of a step are medians, made in turns, compiling left out."
 )
 SCRATCH, JOINT, MAML, RATES = "scratch", "joint training", "maml", "maml, learned rates"
-SWEEP = np.geomspace(1e-4, 0.3, 15)
+SWEEP = np.geomspace(1e-5, 0.1, 17)
 LINE = np.linspace(-5, 5, 101)
 LAYERS = ("first", "second", "last")
 
@@ -71,7 +71,7 @@ class Setting:
     tasks: int = 16
     new_tasks: int = 200
     width: int = 40
-    inner_rate: float = 0.02
+    inner_rate: float = 0.01
 
 
 def network(width: int) -> tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]:
@@ -232,8 +232,8 @@ def page(setting: Setting, found: dict[str, dict[str, Any]]) -> Page:
     length = max(1, setting.steps // 50)
 
     def running(values: np.ndarray) -> tuple[Any, Any]:
-        mean = np.convolve(values, np.full(length, 1 / length), "valid")
-        return range(length, length + len(mean)), mean
+        middle = np.median(np.lib.stride_tricks.sliding_window_view(values, length), axis=1)
+        return range(length, length + len(middle)), middle
 
     panels = [
         Panel("error on a new task", "step on the task",

@@ -14,6 +14,7 @@ import gradlab as gl
 from gradlab.aggregators import value_and_jacobian
 from gradlab.examples import _experiment, auxiliary_loss, noisy_labels, two_task_digits
 from gradlab.examples._experiment import BETWEEN, HARMED, TOLERANCE, WITH_UPDATE
+from tests.browser import browse, needs_browser
 
 EXAMPLES = {
     "two_task_digits": two_task_digits,
@@ -137,3 +138,20 @@ def test_an_example_prints_its_table_and_writes_a_page_with_its_charts(
     assert {trace["name"] for trace in data} == set(ways)
     for column in ("time of a step", "÷ plain", *(key for key in series)):
         assert f"<td>{column}</td>" in own
+
+
+@pytest.mark.browser
+@needs_browser
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_browser_draws_the_page_without_errors_or_requests(name, tmp_path, monkeypatch, outcomes):
+    module, found = EXAMPLES[name], outcomes[name]
+    monkeypatch.setattr(_experiment, "run", lambda experiment: found)
+    seconds = {label: np.ones(1) for label in found}
+    monkeypatch.setattr(_experiment, "time_steps", lambda experiment, rounds: seconds)
+    path = _experiment.present(module.tiny(), tmp_path / "new", tiny=True)
+    document, errors, requests = browse(path, tmp_path)
+    assert 'data-ready="yes"' in document
+    drawn = len(re.findall(r'class="trace scatter traces\d', document))
+    assert drawn == len(found) * len(next(iter(found.values())).series)
+    assert errors == []
+    assert requests == []

@@ -316,6 +316,19 @@ def test_however_far_the_outer_optimizer_steps_every_value_stays_in_range(linear
         size = -size
 
 
+@pytest.mark.parametrize("linear", [(), ("learning_rate", "momentum", "hyper/weight")])
+def test_a_step_that_is_far_too_long_ends_within_the_ranges(step, linear):
+    for sign in (1e30, -1e30):
+        tuner = light(outer=gl.scale(sign), linear=linear)
+        state, report = step(tuner, tuner.init(start()), *points())
+        assert all(np.all(x != 0) for x in report.gradient.values())
+        opt, hyper = tuner.current(state)
+        gl.check(opt)
+        assert 0 <= hyper["weight"].min() <= hyper["weight"].max() <= 2
+        moved = np.abs(hyper["weight"] - light().hyper["weight"])
+        assert moved.min() > 0.4  # to one end or the other
+
+
 @pytest.mark.parametrize(
     "text", ["[0, 1)", "(0, 1]", "(0, inf)", "[4, inf)", "(-1, 1)", "[0, inf]"]
 )
