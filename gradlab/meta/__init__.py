@@ -5,16 +5,14 @@ or use what is known of its end, and say how the result changes with the hyperpa
 initial parameters and the data.
 """
 
+from gradlab.meta._forward_value_and_grad import forward_value_and_grad as forward_value_and_grad
+from gradlab.meta._low_variance_truncation import low_variance_truncation as low_variance_truncation
+from gradlab.meta._mixed_horizons import MixedHorizons as MixedHorizons
+from gradlab.meta._mixed_horizons import mixed_horizons as mixed_horizons
 from gradlab.meta._online_coordinates import Coordinate as Coordinate
 from gradlab.meta._online_hypergradient import OnlineHypergradient as OnlineHypergradient
 from gradlab.meta._online_hypergradient import OnlineReport as OnlineReport
 from gradlab.meta._online_hypergradient import OnlineState as OnlineState
 from gradlab.meta._online_hypergradient import online_hypergradient as online_hypergradient
-from gradlab.meta._forward_value_and_grad import forward_value_and_grad as forward_value_and_grad
-from gradlab.meta._low_variance_truncation import (
-    low_variance_truncation as low_variance_truncation,
-)
-from gradlab.meta._mixed_horizons import MixedHorizons as MixedHorizons
-from gradlab.meta._mixed_horizons import mixed_horizons as mixed_horizons
 from gradlab.meta._unroll import Unrolled as Unrolled
 from gradlab.meta._unroll import unroll as unroll
