@@ -272,6 +272,14 @@ def test_a_horizon_leaves_out_the_steps_before_it(step):
             assert not np.allclose(full.gradient[path], value, rtol=1e-3)
 
 
+def test_memory_can_be_saved_without_another_gradient(step):
+    begin = light().init(start())
+    _, report = step(light(), begin, *points())
+    _, saving = step(light(memory="steps"), begin, *points())
+    for path, value in report.gradient.items():
+        np.testing.assert_allclose(saving.gradient[path], value, rtol=1e-5, atol=1e-8)
+
+
 def test_what_is_not_tuned_stays_and_what_is_moves(step):
     tuner = everything(outer=gl.sign_sgd(0.1))
     state, _ = step(tuner, tuner.init(start()), *points())
