@@ -102,21 +102,23 @@ def study(setting: Setting) -> dict[str, dict[str, Any]]:
         del weights
         return problem.loss(params, batch)
 
-    def tuner(weights: Any, outer_rate: float) -> Any:
+    def tuner(weights: Any) -> Any:
         return gl.meta.online_hypergradient(
-            opt, weighted, validation_loss, gl.adam(outer_rate),
+            opt, weighted, validation_loss, gl.adam(setting.outer_rate),
             tuned="hyper", hyper=weights, ranges={"hyper": "(0, inf)"},
         )  # fmt: skip
 
-    def run(weights: Any, pool: Any, outer_rate: float, seed: Any) -> Any:
-        made = tuner(weights, outer_rate)
+    @functools.partial(jax.jit, static_argnums=0)
+    @functools.partial(jax.vmap, in_axes=(None, None, None, 0))
+    def run(learned: bool, weights: Any, pool: Any, seed: Any) -> Any:
+        made = tuner(weights)
         first, rest = jax.random.split(jax.random.key(seed))
 
         def step(state: Any, key: Any) -> Any:
             shape = (setting.inner, setting.batch_size)
             chosen = jax.random.randint(key, shape, 0, len(pool[1]))
             batches = jax.tree.map(lambda x: x[chosen], pool)
-            if outer_rate:
+            if learned:
                 state, _ = made.step(state, batches, balanced)
             else:  # nothing to differentiate
                 opt_now, now = made.current(state)
@@ -131,6 +133,8 @@ def study(setting: Setting) -> dict[str, dict[str, Any]]:
         state, losses = jax.lax.scan(step, made.init(problem.init(first)), keys)
         return state.params, made.current(state)[1], losses
 
+    @jax.jit
+    @jax.vmap
     def errors(params: Any) -> Any:
         """The share of wrong test images of each class."""
 
@@ -143,22 +147,20 @@ def study(setting: Setting) -> dict[str, dict[str, Any]]:
 
     ones, inverse = jnp.ones(10), jnp.mean(counts) / counts
     ways = {
-        EQUAL: (ones, training, 0.0),
-        INVERSE: (inverse, training, 0.0),
-        MORE: (ones, both, 0.0),
-        LEARNED: (ones, training, setting.outer_rate),
+        EQUAL: (False, ones, training),
+        INVERSE: (False, inverse, training),
+        MORE: (False, ones, both),
+        LEARNED: (True, ones, training),
     }
     seeds, found, calls = jnp.arange(setting.seeds), {}, {}
     for label, way in ways.items():
-        program = jax.jit(jax.vmap(functools.partial(run, *way)))
-        program = program.lower(seeds).compile()
-        params, weights, losses = program(seeds)
+        calls[label] = functools.partial(run, *way, seeds)
+        params, weights, losses = calls[label]()
         found[label] = {
             "weights": np.asarray(weights / jnp.mean(weights, 1, keepdims=True)),
             "losses": np.asarray(losses),
-            "errors": np.asarray(jax.jit(jax.vmap(errors))(params)),
+            "errors": np.asarray(errors(params)),
         }
-        calls[label] = lambda program=program: program(seeds)
     for label, seconds in in_turns(calls, rounds=5, warm_up=1).items():
         found[label]["seconds"] = float(np.median(seconds)) / (setting.tuning * setting.inner)
     return found

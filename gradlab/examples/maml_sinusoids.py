@@ -188,6 +188,12 @@ def study(setting: Setting) -> dict[str, dict[str, Any]]:
 
         return jax.vmap(one)(*tasks)
 
+    @jax.jit
+    def curve(params: Any, rates: Any) -> Any:
+        """The outputs after all steps on one of the tasks."""
+        seen = jax.tree.map(lambda x: x[0], judging[0])
+        return outputs(after(params, rates, seen, setting.shown), jnp.asarray(LINE))
+
     trained = {
         SCRATCH: (start, None, None, None),
         JOINT: train(joint),
@@ -196,7 +202,6 @@ def study(setting: Setting) -> dict[str, dict[str, Any]]:
     }
     found: dict[str, dict[str, Any]] = {}
     calls = {}
-    seen = jax.tree.map(lambda x: x[0], judging[0])
 
     def end(params: Any, rate: float) -> float:
         """The error at the end, with one learning rate, of the tasks to choose by."""
@@ -216,7 +221,7 @@ def study(setting: Setting) -> dict[str, dict[str, Any]]:
             "rates": {name: float(rate) for name, rate in rates.items()},
             "edge": edge,
             "values": None if values is None else np.asarray(values),
-            "curve": np.asarray(outputs(after(params, rates, seen, setting.shown), LINE)),
+            "curve": np.asarray(curve(params, rates)),
         }
         if call is not None:
             calls[label] = call
