@@ -24,6 +24,14 @@ from gradlab.meta._optimality import proximal_gradient as proximal_gradient
 from gradlab.meta._optimality import stationary_point as stationary_point
 from gradlab.meta._products import gauss_newton_vector_product as gauss_newton_vector_product
 from gradlab.meta._products import hessian_vector_product as hessian_vector_product
+from gradlab.meta._low_variance_truncation import low_variance_truncation as low_variance_truncation
+from gradlab.meta._mixed_horizons import MixedHorizons as MixedHorizons
+from gradlab.meta._mixed_horizons import mixed_horizons as mixed_horizons
+from gradlab.meta._online_coordinates import Coordinate as Coordinate
+from gradlab.meta._online_hypergradient import OnlineHypergradient as OnlineHypergradient
+from gradlab.meta._online_hypergradient import OnlineReport as OnlineReport
+from gradlab.meta._online_hypergradient import OnlineState as OnlineState
+from gradlab.meta._online_hypergradient import online_hypergradient as online_hypergradient
 from gradlab.meta._unroll import Unrolled as Unrolled
 from gradlab.meta._unroll import unroll as unroll
 from gradlab.meta.bilevel import Batches as Batches

@@ -15,6 +15,7 @@ from gradlab import problems
 from gradlab.aggregators import value_and_jacobian
 from gradlab.examples import _experiment, auxiliary_loss, noisy_labels, two_task_digits
 from gradlab.examples._experiment import BETWEEN, HARMED, TOLERANCE, WITH_UPDATE
+from tests.browser import browse, needs_browser
 
 EXAMPLES = {
     "two_task_digits": two_task_digits,
@@ -161,3 +162,20 @@ def test_the_gradient_of_an_image_that_is_all_but_certain_keeps_its_digits():
         double = jax.tree.leaves(found(wide[0], (wide[1], *batch[1:]), label))
     for one, other in zip(single, double, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-4 * np.abs(other).max())
+
+
+@pytest.mark.browser
+@needs_browser
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_browser_draws_the_page_without_errors_or_requests(name, tmp_path, monkeypatch, outcomes):
+    module, found = EXAMPLES[name], outcomes[name]
+    monkeypatch.setattr(_experiment, "run", lambda experiment: found)
+    seconds = {label: np.ones(1) for label in found}
+    monkeypatch.setattr(_experiment, "time_steps", lambda experiment, rounds: seconds)
+    path = _experiment.present(module.tiny(), tmp_path / "new", tiny=True)
+    document, errors, requests = browse(path, tmp_path)
+    assert 'data-ready="yes"' in document
+    drawn = len(re.findall(r'class="trace scatter traces\d', document))
+    assert drawn == len(found) * len(next(iter(found.values())).series)
+    assert errors == []
+    assert requests == []
