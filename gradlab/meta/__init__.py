@@ -1,0 +1,13 @@
+"""Gradients of training runs: hypergradients, bilevel problems, learned optimizers.
+
+What is differentiated is an optimizer, which is data, or any other tree that a run depends on.
+"""
+
+from gradlab.meta._evolution import Estimate as Estimate
+from gradlab.meta._evolution import InnerProblem as InnerProblem
+from gradlab.meta._evolution import TrainingProblem as TrainingProblem
+from gradlab.meta._evolution import TrainingState as TrainingState
+from gradlab.meta._evolution_strategies import evolution_strategies as evolution_strategies
+from gradlab.meta._persistent_evolution_strategies import (
+    persistent_evolution_strategies as persistent_evolution_strategies,
+)
