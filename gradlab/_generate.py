@@ -61,11 +61,22 @@ def _export(export: tuple[str, str]) -> str:
 
 def _public_functions(path: Path) -> list[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    declared = _declared_function(tree)
     return [
         node.name
-        for node in tree.body
-        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and _is_public(node)
+        for node in functions
+        if not node.name.startswith("_") and (_is_public(node) or node.name == declared)
     ]
+
+
+def _declared_function(tree: ast.Module) -> str:
+    """The name of the function that the module's entry declares."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "ENTRY":
+            call = node.value
+            return ast.unparse(call.args[0]) if isinstance(call, ast.Call) and call.args else ""
+    return ""
 
 
 def _is_public(node: ast.FunctionDef) -> bool:

@@ -15,8 +15,12 @@ from gradlab import catalog
 from gradlab.bench import formats, memory
 from gradlab.bench.errors import StudyError
 
-_OF_ANY_KIND = ("smooth", "kinks", "complex", "stochastic")
-"""Traits that say something about a function that is no gradient transformation, too."""
+_TRAITS = {
+    "regularizer": ("smooth", "kinks", "complex", "stochastic"),
+    "hypergradient": ("stochastic", "biased"),
+    "bilevel": ("stochastic",),
+}
+"""Traits that say something about functions that are no gradient transformations."""
 
 
 def entries() -> tuple[catalog.Entry, ...]:
@@ -110,8 +114,13 @@ def hyperparameters(entry: catalog.Entry) -> list[dict[str, Any]]:
     return found
 
 
-def state_bytes_per_parameter(entry: catalog.Entry) -> float:
-    """Returns the size of the state for a float32 layer of 256 × 256 weights and 256 biases."""
+def state_bytes_per_parameter(entry: catalog.Entry) -> float | None:
+    """Returns the size of the state for a float32 layer of 256 × 256 weights and 256 biases.
+
+    None for what is not called with parameters alone.
+    """
+    if entry.kind in ("hypergradient", "bilevel"):
+        return None
     shapes = {
         "weights": jax.ShapeDtypeStruct((256, 256), jnp.float32),
         "bias": jax.ShapeDtypeStruct((256,), jnp.float32),
@@ -155,13 +164,18 @@ def print_entry(entry: catalog.Entry) -> None:
         table.add_row(item["name"], default, item["range"] or "", search)
     console.print()
     console.print(table)
-    console.print(f"\nstate: {facts['state_bytes_per_parameter']:.3g} bytes per float32 parameter")
+    if facts["state_bytes_per_parameter"] is not None:
+        state = f"{facts['state_bytes_per_parameter']:.3g} bytes per float32 parameter"
+        console.print(f"\nstate: {state}")
     transforms = entry.kind == "transformation"
     if transforms:
         console.print(f"gradients: {entry.traits.gradient_evaluations:g} a step")
-    given = "gradients" if transforms else "parameters"
+    given = {"transformation": "gradients", "regularizer": "parameters"}.get(
+        entry.kind, "a problem"
+    )
     console.print(f"needs: {', '.join(entry.needs) or f'nothing but {given}'}")
-    kept = {key: x for key, x in facts["traits"].items() if transforms or key in _OF_ANY_KIND}
+    said = _TRAITS.get(entry.kind, facts["traits"])
+    kept = {key: x for key, x in facts["traits"].items() if key in said}
     traits = (f"{key}={value}" for key, value in kept.items() if value != "")
     console.print("traits: " + ", ".join(traits), markup=False)
 

@@ -98,6 +98,12 @@ def builds(
 ) -> Callable[[Callable[P, Any]], Callable[P, Regularizer]]: ...
 
 
+@overload
+def builds(
+    data_type: type[Data], **fixed: Any
+) -> Callable[[Callable[P, Any]], Callable[P, Any]]: ...
+
+
 def builds(data_type: type[Data], **fixed: Any) -> Any:
     """Makes a signature with a docstring into the public function of a data type.
 
@@ -125,6 +131,7 @@ def builds(data_type: type[Data], **fixed: Any) -> Any:
             bound = _bind(name, signature, args, kwargs)
             return build(data_type, name, **bound, **fixed)
 
+        public.builds = data_type  # pyright: ignore[reportAttributeAccessIssue]
         if data_type.__dict__.get("public") is None:
             data_type.public = staticmethod(public)
         return public

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,10 +11,23 @@ from typing import Any
 from gradlab.core._fields import Interval, interval_of, is_static
 from gradlab.core._rule import data_of
 
-ROOMS = ("aggregators", "estimators", "optimizers", "regularizers", "transforms", "wrappers")
+ROOMS = (
+    "aggregators",
+    "estimators",
+    "meta",
+    "optimizers",
+    "regularizers",
+    "transforms",
+    "wrappers",
+)
 
-KINDS = {"regularizers": "regularizer"}
-"""What the functions of a room are, where they are not gradient transformations."""
+KINDS = {
+    "meta": "hypergradient",
+    "meta/bilevel": "bilevel",
+    "meta/learned": "transformation",
+    "regularizers": "regularizer",
+}
+"""What the functions of a room, or of a family, are where they are no transformations."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +35,7 @@ class Traits:
     """What a method promises beyond the contract; each promise and each denial is tested.
 
     Of a regularizer, `smooth` is said of its gradient, and only `smooth`, `kinks`, `complex`
-    and `stochastic` say anything.
+    and `stochastic` say anything. Of a hypergradient only `stochastic` and `biased` do.
 
     Attributes:
       elementwise: each coordinate's update depends on that coordinate alone.
@@ -30,13 +44,16 @@ class Traits:
       kinks: one sentence on where the update is not differentiable and what derivative is
         taken there; empty for a smooth method.
       complex: defined for complex parameters.
-      stochastic: draws random numbers, from a key in its state.
+      stochastic: draws random numbers, from a key in its state; a hypergradient from a key
+        that it is given.
       gradient_evaluations: of the loss, for each step; the average over a period, where a
         step now and then takes more of them.
       temporaries: one sentence on why a compiled step of an elementwise method stores arrays
         as large as a parameter beside its arguments and results; empty where it stores none.
       narrow_state: one sentence on which arrays of the state have fewer than 32 bits beside
         narrow parameters, without being asked for; empty where none has.
+      biased: one sentence on what a hypergradient leaves out, so that it (or its mean) does
+        not come to the derivative of the outer objective; empty where nothing is.
     """
 
     elementwise: bool = True
@@ -47,6 +64,7 @@ class Traits:
     gradient_evaluations: float = 1
     temporaries: str = ""
     narrow_state: str = ""
+    biased: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +84,8 @@ class Entry:
       extra: extra arguments that are not reserved, or reserved ones of another kind, from the
         parameters and the reserved ones: what the contract hands to `update`. They are made
         for any tree of parameters.
+      estimate: of a hypergradient, `estimate(method, problem, x, key)` is what the method makes
+        of the contract's problem at the outer variables x.
       room: the folder of the package; derived from the function's module by default.
       family: the folder within the room, or empty.
     """
@@ -78,6 +98,7 @@ class Entry:
     needs: tuple[str, ...] = ()
     traits: Traits = Traits()
     extra: Callable[[Any, dict[str, Any]], dict[str, Any]] | None = None
+    estimate: Callable[[Any, Any, Any, Any], Any] | None = None
     room: str = ""
     family: str = ""
 
@@ -95,8 +116,14 @@ class Entry:
 
     @property
     def kind(self) -> str:
-        """What the function makes: a `transformation`, or what `KINDS` says of the room."""
-        return KINDS.get(self.room, "transformation")
+        """What the function makes: a `transformation`, or what `KINDS` says of its place."""
+        place = f"{self.room}/{self.family}" if self.family else self.room
+        return KINDS.get(place, KINDS.get(self.room, "transformation"))
+
+    @property
+    def makes_data(self) -> bool:
+        """Whether the function makes something with hyperparameters, or is the method itself."""
+        return self.kind == "transformation" or hasattr(self.function, "builds")
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -104,8 +131,14 @@ class Entry:
         return tuple(key for key in self.paper if key[0] == "M" and key[1:].isdigit())
 
     def make(self, **overrides: Any) -> Any:
-        """A working instance: the example, with some arguments changed."""
-        return self.function(**{**self.example, **overrides})
+        """A working instance: the example, with some arguments changed.
+
+        Of a method that is a plain function: the function with these arguments.
+        """
+        arguments = {**self.example, **overrides}
+        if self.makes_data:
+            return self.function(**arguments)
+        return functools.partial(self.function, **arguments)
 
     @property
     def summary(self) -> str:
@@ -115,6 +148,8 @@ class Entry:
     @property
     def ranges(self) -> dict[str, Interval]:
         """Each hyperparameter's interval, in the order of the signature."""
+        if not self.makes_data:
+            return {}
         rule = data_of(self.make())
         fields = {f.name: f for f in dataclasses.fields(rule)}
         names = [n for n in inspect.signature(self.function).parameters if n in fields]

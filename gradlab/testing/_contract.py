@@ -9,7 +9,15 @@ from typing import Any
 import optax
 
 from gradlab.core import Entry, Regularizer, Traits, Transform
-from gradlab.testing import _arrays, _claims, _derivatives, _memory, _protocol, _regularizer
+from gradlab.testing import (
+    _arrays,
+    _claims,
+    _derivatives,
+    _hypergradient,
+    _memory,
+    _protocol,
+    _regularizer,
+)
 from gradlab.testing._failure import BrokenPromise
 from gradlab.testing._subject import DESCENT, Subject
 
@@ -43,10 +51,15 @@ PROMISES: dict[str, Callable[[Subject], str]] = {
 PROMISES_OF: dict[str, dict[str, Callable[[Any], str]]] = {
     "transformation": PROMISES,
     "regularizer": _regularizer.PROMISES,
+    "hypergradient": _hypergradient.PROMISES,
 }
 """The promises of each kind of function that the catalogue has."""
 
-_SUBJECTS = {"transformation": Subject.of, "regularizer": _regularizer.RegularizerSubject.of}
+_SUBJECTS = {
+    "transformation": Subject.of,
+    "regularizer": _regularizer.RegularizerSubject.of,
+    "hypergradient": _hypergradient.HypergradientSubject.of,
+}
 
 
 class ContractError(AssertionError):
