@@ -11,3 +11,7 @@ from gradlab.meta._evolution_strategies import evolution_strategies as evolution
 from gradlab.meta._persistent_evolution_strategies import (
     persistent_evolution_strategies as persistent_evolution_strategies,
 )
+from gradlab.meta.learned import learned_mlp as learned_mlp
+from gradlab.meta.learned import learned_rnn as learned_rnn
+from gradlab.meta.learned import mlp_weights as mlp_weights
+from gradlab.meta.learned import rnn_weights as rnn_weights
