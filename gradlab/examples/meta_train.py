@@ -142,12 +142,12 @@ class Plan:
       rates: the learning rates among which Adam's is tuned.
     """
 
-    outer_steps: int = 2000
-    steps: int = 100
+    outer_steps: int = 3000
+    steps: int = 200
     truncation: int = 20
     pairs: int = 8
     std: float = 0.02
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-2
     seeds: int = 5
     rates: tuple[float, ...] = tuple(10.0**e for e in np.arange(-4, 0.1, 0.5))
 
@@ -158,7 +158,7 @@ TINY = Plan(outer_steps=40, steps=20, truncation=10, pairs=4, std=0.05, learning
 
 def training_families() -> tuple[Family, ...]:
     """What the weights are trained on."""
-    return quadratics(16), digits(16, pooled=True)
+    return quadratics(16), digits(16, pooled=True), digits(16, 16, pooled=True)
 
 
 def held_out(plan: Plan) -> dict[str, tuple[Family, int]]:
@@ -167,11 +167,12 @@ def held_out(plan: Plan) -> dict[str, tuple[Family, int]]:
     return {
         "quadratics of 16, as trained on": (quadratics(16), n),
         "digits 16-16-10, as trained on": (digits(16, pooled=True), n),
+        "digits 16-16-16-10, as trained on": (digits(16, 16, pooled=True), n),
         "quadratics of 64": (quadratics(64), n),
         "digits 64-10, no hidden layer": (digits(pooled=False), n),
         "digits 64-32-10": (digits(32, pooled=False), n),
         "digits 64-32-32-10": (digits(32, 32, pooled=False), n),
-        "digits 64-32-10, five times as long": (digits(32, pooled=False), 5 * n),
+        "digits 64-32-10, four times as long": (digits(32, pooled=False), 4 * n),
     }
 
 
@@ -204,8 +205,10 @@ def meta_train(
 
     def step(carry: Any, key: Any) -> Any:
         weights, states, outer_state = carry
-        total, after, losses = None, [], []
-        for family, state, k in zip(families, states, jax.random.split(key, 2), strict=True):
+        total: Any = None
+        after, losses = [], []
+        keys = jax.random.split(key, len(families))
+        for family, state, k in zip(families, states, keys, strict=True):
             found, state = strategy.estimate(family, weights, state, k)
             # One family must not drown the other, nor one bad draw all good ones.
             gradient, _ = gl.clip_by_global_norm(10.0).update(found.gradient, gl.EmptyState())

@@ -230,3 +230,42 @@ def checked(owner: str, problem: Any) -> Any:
         if not callable(getattr(problem, name, None)):
             raise TypeError(f"{owner}: problem={problem!r} has no method {name}")
     return problem
+
+
+class _LastOfDescent:
+    """Gradient steps on the inner objective of a bilevel problem; only the last state counts."""
+
+    def __init__(self, problem: Any, steps: int) -> None:
+        self.problem, self.steps = problem, steps
+
+    def init(self, theta: Any, key: jax.Array) -> Any:
+        del theta, key
+        return self.problem.inner_variables(), core.step_count()
+
+    def step(self, theta: Any, state: Any, key: jax.Array) -> tuple[Any, jax.Array]:
+        del key
+        y, count = state
+        slope = jax.grad(self.problem.inner, argnums=1)(theta, y)
+        y, count = jax.tree.map(lambda y, g: y - 0.5 * g, y, slope), count + 1
+        return (y, count), self.problem.outer(theta, y) * (count == self.steps)
+
+
+def estimate_of_descent(strategy: Any, problem: Any, x: Any, key: jax.Array) -> Any:
+    """The hypergradient of a bilevel problem whose inner one is solved by descent.
+
+    Args:
+      strategy: made for as many steps as the inner problem takes.
+      problem: with `inner`, `outer` and `inner_variables`, as `Entry.estimate` gets it.
+      x: the outer variables.
+      key: of all random numbers.
+
+    Returns:
+      The sum of the estimates of one run.
+    """
+    descent = _LastOfDescent(problem, strategy.steps)
+    first, *keys = jax.random.split(key, 1 + strategy.steps // strategy.length)
+    state, found = strategy.init(descent, x, first), None
+    for key in keys:
+        (gradient, _), state = strategy.estimate(descent, x, state, key)
+        found = gradient if found is None else jax.tree.map(jnp.add, found, gradient)
+    return found

@@ -9,7 +9,7 @@ from jax import lax
 
 from gradlab import core
 from gradlab.core import Scalar
-from gradlab.meta._evolution import Estimate, Strategy, checked, real_tree
+from gradlab.meta._evolution import Estimate, Strategy, checked, estimate_of_descent, real_tree
 
 
 class EvolutionStrategiesState(NamedTuple):
@@ -119,3 +119,14 @@ def evolution_strategies(
       >>> gl.meta.evolution_strategies(0.1, 4, steps=20)
       evolution_strategies(std=0.1, pairs=4, steps=20)
     """
+
+
+ENTRY = core.Entry(
+    evolution_strategies,
+    formula="g = sum(eps * (L(theta + eps) - L(theta - eps))) / (2 * n * std**2)",
+    paper=("vicol2021unbiased",),
+    example={"std": 0.1, "pairs": 16, "steps": 24},
+    search_space={"std": (1e-3, 1.0, "log")},
+    traits=core.Traits(stochastic=True),
+    estimate=estimate_of_descent,
+)

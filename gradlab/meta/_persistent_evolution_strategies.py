@@ -10,7 +10,7 @@ from jax import lax
 
 from gradlab import core
 from gradlab.core import Scalar
-from gradlab.meta._evolution import Estimate, Strategy, checked, real_tree
+from gradlab.meta._evolution import Estimate, Strategy, checked, estimate_of_descent, real_tree
 
 
 class PersistentEvolutionStrategiesState(NamedTuple):
@@ -124,3 +124,14 @@ def persistent_evolution_strategies(
       >>> gl.meta.persistent_evolution_strategies(0.1, 4, steps=20, truncation=5)
       persistent_evolution_strategies(std=0.1, pairs=4, steps=20, truncation=5)
     """
+
+
+ENTRY = core.Entry(
+    persistent_evolution_strategies,
+    formula="xi += eps; g = sum(xi * (L(s+, theta + eps) - L(s-, theta - eps))) / (2 * n * std**2)",
+    paper=("vicol2021unbiased",),
+    example={"std": 0.1, "pairs": 16, "steps": 24, "truncation": 8},
+    search_space={"std": (1e-3, 1.0, "log")},
+    traits=core.Traits(stochastic=True),
+    estimate=estimate_of_descent,
+)

@@ -74,7 +74,8 @@ def put(opt: Any, numbers: Sequence[Any]) -> Any:
 
 
 def _with_entry(leaf: Any, entry: tuple[int, ...], x: Any) -> Any:
-    return jnp.asarray(leaf).at[entry].set(x) if entry else x
+    # As wide as numbers are now: a small step would be lost in what was made more narrow.
+    return jnp.asarray(leaf, float).at[entry].set(x) if entry else x
 
 
 def with_number(opt: Any, index: int, x: float) -> Any:

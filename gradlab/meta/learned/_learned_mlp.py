@@ -34,13 +34,15 @@ class LearnedMLPDirection(core.Rule):
     eps: Scalar = hyper("(0, inf)")
 
     def present(self) -> core.Transform:
-        weights = shipped("learned_mlp") if self.weights is None else self.weights
+        weights = self.weights
+        if weights is None:
+            return self.with_values(weights=shipped("learned_mlp")).present()
         n = size(weights, "w0", -1)
         rows = {"w0": (MLP_INPUTS, n), "b0": (n,), "w1": (n, n), "b1": (n,)}
         check_shapes(self.owner(), weights, rows | {"w2": (n, 2), "b2": (2,)})
         if len(self.decays) != 3:
             raise ValueError(f"{self.owner()}: decays={self.decays} are not three, as it was made")
-        return super(LearnedMLPDirection, self.with_values(weights=weights)).present()
+        return super().present()
 
     def init(self, params: Params) -> LearnedMLPState:
         mu = tuple(core.moments_like(params) for _ in self.decays)
@@ -152,3 +154,18 @@ def learned_mlp(
       >>> gl.hyperparameters(opt)["weights['w0']"].shape
       (21, 8)
     """
+
+
+ENTRY = core.Entry(
+    learned_mlp,
+    formula="p -= lr * d * exp(rho * a); d, a = MLP(g, mu, nu, p, t)",
+    paper=("metz2022practical",),
+    example={},
+    search_space={"learning_rate": (1e-3, 0.1, "log")},
+    traits=core.Traits(
+        elementwise=False,
+        smooth=False,
+        kinks="where all gradients of an array are zero: the derivative there is taken as zero",
+        complex=False,
+    ),
+)

@@ -25,11 +25,13 @@ class LearnedRNNDirection(core.Rule):
     log_range: Scalar = hyper("(0, inf)")
 
     def present(self) -> core.Transform:
-        weights = shipped("learned_rnn") if self.weights is None else self.weights
+        weights = self.weights
+        if weights is None:
+            return self.with_values(weights=shipped("learned_rnn")).present()
         n = size(weights, "wh", 0)
         rows = {"wx": (2, 3 * n), "wh": (n, 3 * n), "b": (3 * n,), "out": (n,), "bias": (1,)}
         check_shapes(self.owner(), weights, rows)
-        return super(LearnedRNNDirection, self.with_values(weights=weights)).present()
+        return super().present()
 
     def init(self, params: Params) -> LearnedRNNState:
         units = jnp.shape((self.weights or {})["wh"])[0]
@@ -124,3 +126,18 @@ def learned_rnn(
       >>> len(opt.init({"w": 0.0})[0].hidden)
       4
     """
+
+
+ENTRY = core.Entry(
+    learned_rnn,
+    formula="h = GRU(log|g|, sign(g), h); p -= lr * (o h + c)",
+    paper=("andrychowicz2016learning",),
+    example={},
+    search_space={"learning_rate": (1e-3, 0.1, "log")},
+    traits=core.Traits(
+        smooth=False,
+        kinks="where |g| = exp(-p), between logarithm and gradient: the derivative of either side",
+        complex=False,
+        temporaries="the gates of every coordinate, between products with the weights",
+    ),
+)
