@@ -94,6 +94,8 @@ def test_weights_of_another_shape_are_refused():
             gl.replace(make(weights), {f"weights['{first}']": 0.5})
         with pytest.raises(ValueError, match="is NaN"):
             make(weights | {first: weights[first] * jnp.nan})
+        with pytest.raises(ValueError, match="weights=.* is NaN"):
+            gl.replace(make(weights), {f"weights['{first}']": weights[first] * jnp.nan})
     with pytest.raises(ValueError, match=r"decays=\(0.9,\) are not three"):
         gl.meta.learned_mlp(MLP, decays=(0.9,))
 
