@@ -129,7 +129,7 @@ def persistent_evolution_strategies(
 ENTRY = core.Entry(
     persistent_evolution_strategies,
     formula="xi += eps; g = sum(xi * (L(s+, theta + eps) - L(s-, theta - eps))) / (2 * n * std**2)",
-    paper=("vicol2021unbiased",),
+    paper=("vicol2021unbiased", "M246"),
     # On a quadratic, estimates from pairs are the same for every deviation.
     example={"std": 1.0, "pairs": 16, "steps": 24, "truncation": 8, "antithetic": False},
     search_space={"std": (1e-3, 1.0, "log")},

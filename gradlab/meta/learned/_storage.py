@@ -21,7 +21,7 @@ def _orbax(owner: str) -> Any:
     try:
         import orbax.checkpoint as orbax
     except ImportError as error:
-        raise ImportError(f"{owner} needs orbax: pip install 'gradlab[meta]'") from error
+        raise ImportError(f"{owner} needs orbax: pip install 'gradlab[checkpoints]'") from error
     return orbax
 
 
