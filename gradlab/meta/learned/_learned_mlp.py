@@ -160,7 +160,8 @@ ENTRY = core.Entry(
     learned_mlp,
     formula="p -= lr * d * exp(rho * a); d, a = MLP(g, mu, nu, p, t)",
     paper=("metz2022practical",),
-    example={},
+    # Small steps: finite differences need a loss that is not too curved in the learning rate.
+    example={"learning_rate": 1e-3},
     search_space={"learning_rate": (1e-3, 0.1, "log")},
     traits=core.Traits(
         elementwise=False,
