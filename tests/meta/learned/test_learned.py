@@ -61,7 +61,7 @@ def test_the_networks_update_does_not_depend_on_the_losses_scale():
 def test_weights_are_leaves_and_training_is_differentiable_in_them():
     for make, weights in RULES.values():
         opt = make(weights)
-        assert {x.shape for x in jax.tree.leaves(opt)} >= {x.shape for x in weights.values()}
+        assert {np.shape(x) for x in jax.tree.leaves(opt)} >= {x.shape for x in weights.values()}
 
         def after(opt):
             def body(carry, _):
@@ -94,7 +94,7 @@ def test_weights_of_another_shape_are_refused():
             gl.replace(make(weights), {f"weights['{first}']": 0.5})
         with pytest.raises(ValueError, match="is NaN"):
             make(weights | {first: weights[first] * jnp.nan})
-        with pytest.raises(ValueError, match=r"weights=.* is NaN"):
+        with pytest.raises(ValueError, match=r"(?s)weights=.* is NaN"):
             gl.replace(make(weights), {f"weights['{first}']": weights[first] * jnp.nan})
     with pytest.raises(ValueError, match=r"decays=\(0.9,\) are not three"):
         gl.meta.learned_mlp(MLP, decays=(0.9,))
