@@ -18,6 +18,7 @@ from gradlab import catalog as catalog
 from gradlab import contrib as contrib
 from gradlab import core as core
 from gradlab import linalg as linalg
+from gradlab import meta as meta
 from gradlab import optimizers as optimizers
 from gradlab import regularizers as regularizers
 from gradlab import schedules as schedules
