@@ -91,6 +91,11 @@ class RegularizerSubject:
         params, _ = jax.lax.scan(body, params, None, length=STEPS)
         return loss(params), params
 
+    def decides_elsewhere(self, index: int) -> bool:
+        """No hyperparameter decides what training does not show."""
+        del index
+        return False
+
 
 def arguments_of(opt: Any, params: Any) -> tuple[Any, dict[str, Any]]:
     """What a regularizer is called with: the first argument, and what else it needs.

@@ -166,6 +166,25 @@ class Subject:
         params = core.eval_params(opt, state, params)
         return loss(params), params
 
+    def decides_elsewhere(self, index: int) -> bool:
+        """Whether a hyperparameter changes the step that follows infinite gradients."""
+        opt = interior(self.opt)
+        other = jax.tree.leaves(map_hyperparameters(lambda _, x, interval: far(x, interval), opt))
+        with jax.enable_x64(True):
+            params = problem_params(jnp.float64)
+            gradients = self.gradients(params)
+            infinite = jax.tree.map(lambda g: jnp.full_like(g, jnp.inf), gradients)
+
+            def last(opt: Any) -> np.ndarray:
+                state, updates = opt.init(params), gradients
+                for g in (gradients, infinite, gradients):
+                    updates, state = opt.update(g, state, params, **self.required_extra(params))
+                return np.asarray(flat(updates))
+
+            one, two = last(opt), last(with_leaf(opt, index, float(other[index])))
+        finite = bool(np.all(np.isfinite(one)) and np.all(np.isfinite(two)))
+        return finite and not np.allclose(one, two, rtol=1e-12, atol=1e-12)
+
 
 IN_A_HURRY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 

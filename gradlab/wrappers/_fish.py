@@ -38,7 +38,7 @@ class FishState(NamedTuple):
 class Fish(SeveralSteps):
     """Takes one inner step on each domain, in random order."""
 
-    needs = ("grad_fn",)
+    needs = ("domain_grad_fn",)
     rate: ScalarOrSchedule = hyper("[0, inf)")
     domains: int = static(convert=core.count_at_least(1))
     key: int | tuple[int, ...] | None = static(convert=core.seed_or_words)
@@ -53,12 +53,13 @@ class Fish(SeveralSteps):
         state: Any,
         params: Params | None = None,
         *,
-        grad_fn: Any = None,
+        domain_grad_fn: Any = None,
         **extra: Any,
     ) -> tuple[Updates, FishState]:
         params, order = self.needed(params), state.order
-        first = grad_fn(params, order[0]) if updates is None else updates
-        moves, inner_state = self.walk(first, grad_fn, order, state.inner_state, params, **extra)
+        gradient_at, inner_state = domain_grad_fn, state.inner_state
+        first = gradient_at(params, order[0]) if updates is None else updates
+        moves, inner_state = self.walk(first, gradient_at, order, inner_state, params, **extra)
         now = self.with_values(rate=core.at(self.rate, state.count))
         (steps,) = now.each(lambda h, m: h.rate * m, moves)
         count, (key, _) = optax.safe_increment(state.count), jax.random.split(state.key)
@@ -83,9 +84,9 @@ def fish(
     maximises, to first order, the inner products of the gradients of different domains beside
     descending on all.
 
-    `update(grads, state, params, grad_fn=grad_fn)` calls `grad_fn(params, domain)` with the
-    number of a domain from 0 to S - 1, a traced integer; `grads` are those of the domain that
-    comes first, `grad_fn(params, state.order[0])`, or None.
+    `update(grads, state, params, domain_grad_fn=f)` calls `f(params, domain)` with the number of
+    a domain from 0 to S - 1, a traced integer; `grads` are those of the domain that comes first,
+    `f(params, state.order[0])`, or None.
 
     Args:
       inner: the optimizer of the walk, one step on each domain. Its state goes on from step
@@ -100,7 +101,7 @@ def fish(
       gradients, each of one domain, with the one that is handed in.
 
     Raises:
-      TypeError: `inner` is no transformation, `grad_fn` is missing, or the key is traced.
+      TypeError: `inner` is no transformation, `domain_grad_fn` is missing, or the key is traced.
       ValueError: a hyperparameter outside its range, no parameters, or an inner optimizer
         that needs the value of the loss.
 
@@ -117,7 +118,7 @@ def fish(
       >>> targets = jnp.array([1.0, 2.0])
       >>> grad_fn = jax.grad(lambda x, domain: (x - targets[domain]) ** 2)
       >>> opt = gl.fish(gl.sgd(0.5), domains=2, rate=0.5, key=0)
-      >>> update, state = opt.update(None, opt.init(0.0), 0.0, grad_fn=grad_fn)
+      >>> update, state = opt.update(None, opt.init(0.0), 0.0, domain_grad_fn=grad_fn)
       >>> float(update) == 0.5 * float(targets[opt.init(0.0).order[1]])
       True
     """
@@ -129,16 +130,16 @@ def _domains(params: Params, given: dict[str, Any]) -> dict[str, Any]:
     def grad_fn(place: Params, domain: jax.Array) -> Updates:
         return jax.tree.map(lambda g: g + g * (domain / 4).astype(g.dtype), given["grad_fn"](place))
 
-    return {"grad_fn": grad_fn}
+    return {"domain_grad_fn": grad_fn}
 
 
 ENTRY = core.Entry(
     fish,
-    formula="q = p; q += inner(grad_fn(q, i)) for i in random order; p += rate * (q - p)",
+    formula="q = p; q += inner(domain_grad_fn(q, i)) for i in random order; p += rate * (q - p)",
     paper=("M030",),
     example={"inner": sgd(0.005), "domains": 3, "key": 0},
     search_space={"rate": (0.05, 1.0, "log"), "learning_rate": (1e-3, 1.0, "log")},
-    needs=("grad_fn",),
+    needs=("domain_grad_fn",),
     traits=core.Traits(elementwise=False, stochastic=True, gradient_evaluations=3),
     extra=_domains,
 )

@@ -41,7 +41,10 @@ def asam(gradient: Gradient, x, steps, *, learning_rate, momentum=0.0, rho, eps)
 
 def usam(gradient: Gradient, x, steps, *, learning_rate, momentum=0.0, rho):
     """Monzio Compagnoni et al. 2023, arXiv:2301.08203v3, USAM."""
-    step = lambda x, t: gradient(x + rho * gradient(x))  # noqa: E731
+
+    def step(x, t):
+        return gradient(x + rho * gradient(x))
+
     return descend(step, x, steps, learning_rate, momentum)
 
 

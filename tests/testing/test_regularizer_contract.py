@@ -161,7 +161,9 @@ def test_what_the_contract_cannot_make_is_given_by_a_call():
 
 def test_every_promise_holds_for_hutchinsons_method_as_well():
     def call(penalty, params):
-        losses = lambda head: testing.objectives({**params, "head": head})  # noqa: E731
+        def losses(head):
+            return testing.objectives({**params, "head": head})
+
         return penalty(params["head"], losses, key=jax.random.PRNGKey(1))
 
     penalty = gl.hessian_alignment(0.1, 0.1, method="hutchinson", samples=2)

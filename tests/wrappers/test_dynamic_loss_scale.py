@@ -156,7 +156,10 @@ def test_float16_training_works_where_its_gradients_vanish_without_scaling():
     def train(opt):
         def step(carry, _):
             p, state, scales = carry
-            scaled = lambda p: scales(state) * loss(p, inputs, targets)  # noqa: E731
+
+            def scaled(p):
+                return scales(state) * loss(p, inputs, targets)
+
             updates, state = opt.update(jax.grad(scaled)(p), state, p)
             return optax.apply_updates(p, updates), state
 

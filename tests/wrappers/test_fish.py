@@ -33,7 +33,7 @@ def run(opt, x, steps, handed=False):
         x, state = carry
         order = state.order
         first = grad_fn(x, order[0]) if handed else None
-        updates, state = opt.update(first, state, x, grad_fn=grad_fn)
+        updates, state = opt.update(first, state, x, domain_grad_fn=grad_fn)
         return (optax.apply_updates(x, updates), state), (updates, order)
 
     start = jnp.asarray(x)
@@ -57,7 +57,7 @@ def test_one_domain_followed_all_the_way_is_the_inner_optimizer():
     state, plain = gl.fish(inner, 1, 1.0, key=0).init(x), inner.init(x)
     for _ in range(3):
         g = grad_fn(x, 0)
-        ours, state = gl.fish(inner, 1, 1.0, key=0).update(g, state, x, grad_fn=grad_fn)
+        ours, state = gl.fish(inner, 1, 1.0, key=0).update(g, state, x, domain_grad_fn=grad_fn)
         expected, plain = inner.update(g, plain, x)
         np.testing.assert_array_equal(ours, expected)
         x = x + ours
@@ -73,11 +73,11 @@ def test_a_step_costs_one_gradient_of_each_domain():
     opt, x = gl.fish(gl.sgd(0.1), 4, key=0), jnp.asarray(START)
     state = opt.init(x)
     order = state.order.tolist()
-    jax.block_until_ready(opt.update(None, state, x, grad_fn=counted))
+    jax.block_until_ready(opt.update(None, state, x, domain_grad_fn=counted))
     jax.effects_barrier()
     assert sorted(seen) == [0, 1, 2, 3]
     seen.clear()
-    jax.block_until_ready(opt.update(grad_fn(x, order[0]), state, x, grad_fn=counted))
+    jax.block_until_ready(opt.update(grad_fn(x, order[0]), state, x, domain_grad_fn=counted))
     jax.effects_barrier()
     assert sorted(seen) == sorted(order[1:])
 
@@ -97,7 +97,7 @@ def test_it_adds_the_gradient_of_the_inner_product_of_gradients():
         opt, found, expected = gl.fish(gl.sgd(lr), 2, 1.0, key=0), {}, 0
         state = opt.init(x)
         for _ in range(20):
-            updates, after = opt.update(None, state, x, grad_fn=grad_fn)
+            updates, after = opt.update(None, state, x, domain_grad_fn=grad_fn)
             found[tuple(state.order.tolist())] = updates
             state = after
         assert set(found) == {(0, 1), (1, 0)}
@@ -111,6 +111,17 @@ def test_it_adds_the_gradient_of_the_inner_product_of_gradients():
         assert error < 0.05 * jnp.linalg.norm(lr**2 / 2 * product)
 
 
+def test_inside_of_another_walk_it_keeps_its_own_gradients():
+    x = jnp.asarray(START)
+    fish = gl.fish(gl.sgd(0.1), 3, key=0)
+    opt, total = gl.sam(fish, 0.05), lambda x: sum(grad_fn(x, i) for i in range(3))
+    updates, _ = opt.update(total(x), opt.init(x), x, grad_fn=total, domain_grad_fn=grad_fn)
+    g = total(x)
+    sharp = total(x + 0.05 * g / jnp.linalg.norm(g))
+    expected, _ = fish.update(sharp, fish.init(x), x, domain_grad_fn=grad_fn)
+    np.testing.assert_allclose(updates, expected, rtol=1e-4)
+
+
 class NeedsValue(core.Rule):
     needs = ("value",)
 
@@ -119,9 +130,9 @@ def test_bad_input_is_named():
     x = jnp.asarray(START)
     opt = gl.fish(core.build(NeedsValue), 2, key=0)
     with pytest.raises(ValueError, match="needs value, which is not known"):
-        opt.update(None, opt.init(x), x, grad_fn=grad_fn)
+        opt.update(None, opt.init(x), x, domain_grad_fn=grad_fn)
     with pytest.raises(ValueError, match="domains=0"):
         gl.fish(gl.sgd(0.1), 0, key=0)
     opt = gl.fish(gl.sgd(0.1), 2, key=0)
-    with pytest.raises(TypeError, match="needs the extra argument grad_fn"):
+    with pytest.raises(TypeError, match="needs the extra argument domain_grad_fn"):
         opt.update(x, opt.init(x), x)

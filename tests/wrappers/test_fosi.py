@@ -56,7 +56,9 @@ def test_it_beats_its_base_where_two_directions_are_steep():
 
 
 def test_saddles_are_left_along_negative_curvature():
-    saddle = lambda x: jnp.array([2.0, -0.5]) * x  # noqa: E731
+    def saddle(x):
+        return jnp.array([2.0, -0.5]) * x
+
     opt = gl.fosi(gl.sgd(0.0), 1.0, largest=1, smallest=1, warmup=0)
     x = jnp.array([1.0, 0.5])
     updates, _ = opt.update(saddle(x), opt.init(x), x, grad_fn=saddle)
@@ -125,7 +127,8 @@ def test_parameters_that_are_not_used_are_in_no_direction():
 
 @pytest.mark.parametrize("curvature", [0.0, 3.0])
 def test_a_loss_without_two_different_curvatures_is_no_trouble(curvature):
-    grad_fn = lambda x: curvature * x + 1.0  # noqa: E731
+    def grad_fn(x):
+        return curvature * x + 1.0
 
     def end(opt, x):
         return jnp.sum(opt.update(grad_fn(x), opt.init(x), x, grad_fn=grad_fn)[0] ** 2)
@@ -140,7 +143,10 @@ def test_a_loss_without_two_different_curvatures_is_no_trouble(curvature):
 def test_more_eigenpairs_than_parameters_are_rows_of_zeros():
     opt = gl.fosi(gl.sgd(0.1), 1.0, largest=3, smallest=2, warmup=0)
     x = jnp.array([1.0, 2.0])
-    grad_fn = lambda x: jnp.array([4.0, 1.0]) * x  # noqa: E731
+
+    def grad_fn(x):
+        return jnp.array([4.0, 1.0]) * x
+
     updates, state = opt.update(grad_fn(x), opt.init(x), x, grad_fn=grad_fn)
     np.testing.assert_allclose(state.curvatures, [0, 0, 0, 1, 4], atol=1e-5)
     np.testing.assert_allclose(updates, -x, rtol=1e-5)

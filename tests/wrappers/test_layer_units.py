@@ -296,7 +296,9 @@ def test_narrow_parameters_land_on_the_drawn_numbers(dtype):
 
 
 def test_layers_may_be_described_by_a_function_and_live_in_a_chain():
-    layers = lambda params: {name: (f"{name}/*", "out/kernel") for name in params if name == "in"}  # noqa: E731
+    def layers(params):
+        return {name: (f"{name}/*", "out/kernel") for name in params if name == "in"}
+
     opt = gl.chain(
         gl.clip_by_global_norm(1.0),
         gl.recycle_dormant_units(gl.adam(0.1), layers, 0.0, every=1, key=0),

@@ -290,7 +290,10 @@ def test_hypergradients_of_narrow_runs_are_those_of_float32(mode):
 
     def final(opt, dtype):
         params = jnp.linspace(0.5, 1.5, 64).astype(dtype)
-        gradient = lambda p: p - target.astype(p.dtype)  # noqa: E731
+
+        def gradient(p):
+            return p - target.astype(p.dtype)
+
         (end, _), _ = run(opt, params, 10, gradient)
         return jnp.sum((end.astype(jnp.float32) - target) ** 2)
 

@@ -37,14 +37,20 @@ def test_the_numbers_are_the_papers():
 def test_the_objective_as_proxy_makes_a_proximal_step():
     opt, x = gl.proxy_prox(gl.sgd(0.2), eta=0.5, inner_steps=200), jnp.arange(1.0, 4.0)
     curvature = jnp.array([1.0, 2.0, 0.1])
-    grad_fn = lambda x: curvature * x  # noqa: E731
+
+    def grad_fn(x):
+        return curvature * x
+
     updates, _ = opt.update(grad_fn(x), opt.init(x), x, proxy_grad_fn=grad_fn)
     np.testing.assert_allclose(x + updates, x / (1 + 0.5 * curvature), rtol=1e-5)
 
 
 def test_without_a_proxy_it_is_gradient_descent_with_eta_as_learning_rate():
     opt, x = gl.proxy_prox(gl.sgd(0.1), eta=0.5, inner_steps=200), jnp.asarray(START, jnp.float32)
-    nothing = lambda x: jnp.zeros_like(x)  # noqa: E731
+
+    def nothing(x):
+        return jnp.zeros_like(x)
+
     g = jax.grad(loss)(x)
     updates, _ = opt.update(g, opt.init(x), x, proxy_grad_fn=nothing)
     np.testing.assert_allclose(updates, -0.5 * g, rtol=1e-4)
@@ -65,8 +71,13 @@ def test_a_quadratic_is_minimised_with_few_of_its_gradients():
     noise = draw.normal(size=(8, 8))
     difference = jnp.asarray(0.02 * (noise + noise.T) / 8, jnp.float32)
     start = jnp.ones(8)
-    exact = lambda x: (curvature + difference @ difference) @ x  # noqa: E731
-    cheap = lambda x: curvature @ x  # noqa: E731
+
+    def exact(x):
+        return (curvature + difference @ difference) @ x
+
+    def cheap(x):
+        return curvature @ x
+
     opt = gl.proxy_prox(gl.sgd(0.015, momentum=0.9), eta=100.0, inner_steps=1000)
     x, _ = states_of(opt, exact, start, 12, **with_proxy(cheap))
     alone, _ = states_of(gl.sgd(0.019), exact, start, 12)

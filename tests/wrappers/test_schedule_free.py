@@ -221,7 +221,10 @@ def test_weights_that_follow_the_present_rate_are_seen(monkeypatch):
 @pytest.mark.parametrize("name", ["schedule_free_sgd", "schedule_free_adamw"])
 def test_decay_takes_a_schedule_and_a_mask(name):
     make = getattr(gl, name)
-    constant = lambda t: 0.3 + 0.0 * t  # noqa: E731
+
+    def constant(t):
+        return 0.3 + 0.0 * t
+
     agreement.assert_same_numbers(make(0.1, weight_decay=constant), make(0.1, weight_decay=0.3))
     params = {"w": jnp.ones(2), "b": jnp.ones(2)}
     opt = make(0.1, weight_decay=lambda t: 0.5 * t, mask={"w": True, "b": False})

@@ -374,7 +374,9 @@ def test_perturbations_of_one_device_each_are_the_mean_of_gradients_uphill():
     opt = gl.sam(gl.sgd(0.1), 0.5, axis_name="batch", local_ascent=True)
 
     def update(pull):
-        grad_fn = lambda x: 2 * (x - pull)  # noqa: E731
+        def grad_fn(x):
+            return 2 * (x - pull)
+
         return opt.update(grad_fn(x), opt.init(x), x, grad_fn=grad_fn)[0]
 
     x = jnp.float32(0.2)

@@ -102,7 +102,10 @@ def test_outputs_may_be_a_tree():
     opt = gl.target_space_surrogate(gl.sgd(0.02), eta=0.4, inner_steps=4)
     slope = jax.grad(output_loss)(output_fn(x))
     whole, _ = opt.update(None, opt.init(x), x, output_fn=output_fn, output_grad=slope)
-    halves = lambda z: {"a": z[:4], "b": z[4:]}  # noqa: E731
+
+    def halves(z):
+        return {"a": z[:4], "b": z[4:]}
+
     parts, _ = opt.update(
         None, opt.init(x), x, output_fn=lambda x: halves(output_fn(x)), output_grad=halves(slope)
     )
