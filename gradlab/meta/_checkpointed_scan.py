@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.extend.core import Literal
 
 Step = Callable[[Any, Any, Any], tuple[Any, Any]]
 """`(constants, carry, x) -> (carry, y)`."""
@@ -121,25 +122,24 @@ def within(budget: int, carry: int, residuals: int, steps: int, owner: str) -> P
       ValueError: the least that is possible is more.
     """
 
-    def segments(per_step: int, once: int = 0) -> Plan | None:
-        """Segments that fit: without a rest where such ones do, of those the ones that store least."""
-        fitting = [(x, length) for length, x in stored(per_step, once) if x <= budget]
-        divided = [(x, length) for x, length in fitting if steps % length == 0]
-        return Plan(min(divided or fitting)[1], once > 0) if fitting else None
-
     def stored(per_step: int, once: int) -> list[tuple[int, int]]:
         lengths = range(1, steps + 1)
-        return [(n, -(-steps // n) * carry + n * per_step + once) for n in lengths]
+        return [(-(-steps // n) * carry + n * per_step + once, n) for n in lengths]
+
+    def fitting(per_step: int, once: int = 0) -> int | None:
+        """The length of the segments that store least, without a rest where such ones fit."""
+        fits = [(least, n) for least, n in stored(per_step, once) if least <= budget]
+        divided = [(least, n) for least, n in fits if steps % n == 0]
+        return min(divided or fits)[1] if fits else None
 
     if steps * residuals <= budget:
         return Plan(steps, False)
-    found = segments(residuals)
-    if found is None and steps * carry + residuals <= budget:
-        found = Plan(steps, True)
-    found = found or segments(carry, residuals)
-    if found is not None:
-        return found
-    length, least = min(stored(carry, residuals), key=lambda pair: pair[1])
+    if length := fitting(residuals):
+        # Segments of one step are nothing but steps that store their carry.
+        return Plan(steps, True) if length == 1 else Plan(length, False)
+    if length := fitting(carry, residuals):
+        return Plan(length, True)
+    least, length = min(stored(carry, residuals))
     raise ValueError(
         f"{owner}: memory={budget} bytes are too few for {steps} steps: the carry (parameters and "
         f"optimizer's state) has {carry} bytes and the derivative of one step reads {residuals}, "
@@ -162,9 +162,9 @@ def stored_bytes(step: Step, constants: Any, carry: Any, xs: Any) -> tuple[int, 
     given = set(inputs[len(jax.tree.leaves(carry)) :])
     changing = set(inputs)
     for equation in program.eqns:
-        if any(v in changing for v in equation.invars if not hasattr(v, "val")):
+        if any(v in changing for v in equation.invars if not isinstance(v, Literal)):
             changing.update(equation.outvars)
-    kept = {v for v in program.outvars if not hasattr(v, "val")} & changing - given
+    kept = {v for v in program.outvars if not isinstance(v, Literal)} & changing - given
     return _bytes(jax.tree.leaves(carry)), _bytes([v.aval for v in kept])
 
 

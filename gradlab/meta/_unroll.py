@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
+from gradlab import core
 from gradlab.core import Params
 from gradlab.meta import _checkpointed_scan
 from gradlab.meta._arguments import checked_count
@@ -47,15 +48,79 @@ def unroll(
 ) -> Unrolled:
     r"""Trains for a number of steps, as a function that can be differentiated in everything.
 
-    TODO
+    $$(\theta_{t+1}, s_{t+1}) = (\theta_t + u_t, s_{t+1}), \quad
+    (u_t, s_{t+1}) = \mathrm{opt}(\nabla_\theta \ell(\theta_t; b_t), s_t, \theta_t)$$
+
+    One `lax.scan`. `jax.grad(lambda opt: outer(gl.meta.unroll(opt, …).params))(opt)` is the
+    hypergradient, shaped like the optimizer: a number for each hyperparameter, those of schedules
+    included. `jax.grad` in `params`, in `batches` (weights of examples, augmentation, learned
+    data) and in what `loss_fn` closes over works alike, in reverse and in forward mode.
+
+    Reverse mode stores what the derivative of every step reads. `memory` says how much of it, and
+    what is computed again instead; the derivative is the same.
+
+    ==============  =============================================  ===========================
+    memory          stored                                         computed again
+    ==============  =============================================  ===========================
+    `"plain"`       n steps' intermediate results                  nothing
+    `"segments"`    about √n carries, √n steps' intermediates      every step once
+    `"steps"`       n carries, one step's intermediates            every step once
+    a whole number  at most so many bytes                          as little as that allows
+    ==============  =============================================  ===========================
+
+    A carry is parameters and state. The bytes are counted from shapes before anything is
+    compiled, for one lane under `vmap`; intermediate results that the compiler fuses away make the
+    program smaller than that. Where n has no divisor near √n the last segment is shorter, which
+    takes one more copy of the step in the program and a copy of the batches.
+
+    `truncation=k` lets derivatives flow through the last k steps only: what came before is run
+    without them, at no memory, as if its result had been given. `truncation=1` is the one-step
+    estimate: the direct dependence of the last step. It is biased, and has no part that grows with
+    the length of training; `low_variance_truncation` averages it over draws of the last step.
+
+    Args:
+      opt: the optimizer: a gradlab transform, or one of optax, in whose hyperparameters there is
+        no derivative unless they are closed over. `update` is given `value`, `grad`, `value_fn`,
+        `grad_fn` and, with a key, `key`.
+      loss_fn: `loss_fn(params, batch)`, a scalar; with `has_aux` a pair of it and a tree of arrays.
+      params: the initial parameters, of any dtypes.
+      batches: a tree of arrays with a leading axis of steps, one entry for each step. None: every
+        step is given None.
+      steps: how many steps to make, at least 1; with batches it may be left out.
+      state: the optimizer's state to go on with. None: `opt.init(params)`.
+      memory: what to store for reverse differentiation, see above.
+      truncation: differentiate the last so many steps, in [1, steps]. None: all.
+      has_aux: whether `loss_fn` returns a pair.
+      key: what optimizers that draw random numbers draw from, another one at every step.
+
+    Returns:
+      The parameters and the state after the last step, and the losses of all steps, each before
+      its step.
+
+    Raises:
+      TypeError: `opt` is no gradient transformation, or `memory` or a count is no whole number.
+      ValueError: batches and steps do not agree (the message names the path), the truncation is
+        longer than the run, `memory` is an unknown word, or it is fewer bytes than the least that
+        is possible (the message says how many that are).
+
+    References:
+      Griewank, Achieving logarithmic growth of temporal and spatial complexity in reverse
+      automatic differentiation, Optimization Methods and Software 1 (1992): storing some states
+      and computing the steps between them again. Chen, Xu, Zhang, Guestrin, Training Deep Nets
+      with Sublinear Memory Cost, arXiv:1604.06174: segments of √n. Clark, Vicol, Swersky, Fleet,
+      Directly Fine-Tuning Diffusion Models on Differentiable Rewards, arXiv:2309.17400v2: DRaFT-K,
+      truncation to the last K steps, of sampling there.
+
+    Differs:
+      Two levels of segments, and no logarithmic schedule: every step is computed at most twice
+      again, and the program holds one copy of it.
 
     Example:
       >>> import gradlab as gl, jax, jax.numpy as jnp
       >>> def loss_after_training(opt):
       ...     run = gl.meta.unroll(opt, lambda x, _: x**2, jnp.array(3.0), steps=2)
       ...     return run.params**2
-      >>> grad = jax.grad(loss_after_training)(gl.sgd(0.25))
-      >>> float(grad.learning_rate)
+      >>> jax.grad(loss_after_training)(gl.sgd(0.25)).learning_rate.item()
       -9.0
     """
     steps = step_count(batches, steps, "unroll")
@@ -67,9 +132,10 @@ def unroll(
     if kept > steps:
         raise ValueError(f"unroll: truncation={kept} is more than the {steps} steps there are")
     if kept < steps:
-        frozen = lax.stop_gradient((opt, carry, jax.tree.map(lambda x: x[: steps - kept], xs)))
-        plain = _checkpointed_scan.Plan(steps, False)
-        carry, before = _checkpointed_scan.scan(step, *frozen, steps - kept, plain)
+        first = jax.tree.map(lambda x: x[: steps - kept], xs)
+        fixed, carry, first = lax.stop_gradient((opt, carry, first))
+        everything = _checkpointed_scan.Plan(steps, False)
+        carry, before = _checkpointed_scan.scan(step, fixed, carry, first, steps - kept, everything)
         carry = lax.stop_gradient(carry)
         xs = jax.tree.map(lambda x: x[steps - kept :], xs)
     plan = _checkpointed_scan.plan_for(memory, step, opt, carry, xs, kept, "unroll")
@@ -77,3 +143,23 @@ def unroll(
     if before is not None:
         found = jax.tree.map(lambda x, y: jnp.concatenate([x, y]), before, found)
     return Unrolled(params, state, *found)
+
+
+def _estimate(method: Any, problem: Any, x: Any, key: jax.Array) -> Any:
+    del key
+
+    def outer(x: Any) -> jax.Array:
+        start = problem.inner_variables()
+        run = method(optax.sgd(0.5), lambda y, _: problem.inner(x, y), start)
+        return problem.outer(x, run.params)
+
+    return jax.grad(outer)(x)
+
+
+ENTRY = core.Entry(
+    unroll,
+    formula="(theta, s) <- (theta + u, s'), (u, s') = opt(grad loss(theta; b_t), s, theta)",
+    paper=("griewank1992achieving", "chen2016training", "M244"),
+    example={"steps": 100, "memory": "segments"},
+    estimate=_estimate,
+)
