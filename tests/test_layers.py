@@ -19,6 +19,8 @@ LAYERS = {
     "optimizers": {"core", "linalg"},
     # The working example of a wrapper wraps an optimizer.
     "wrappers": {"core", "linalg", "optimizers"},
+    # So do the working examples of what trains by an optimizer that it is given.
+    "meta": {"core", "linalg", "optimizers"},
     "problems": {"core"},
     "testing": {"core"},
 }

@@ -11,6 +11,7 @@ import optax
 from gradlab.core import Entry, Regularizer, Traits, Transform
 from gradlab.testing import (
     _arrays,
+    _bilevel,
     _claims,
     _derivatives,
     _hypergradient,
@@ -52,6 +53,7 @@ PROMISES_OF: dict[str, dict[str, Callable[[Any], str]]] = {
     "transformation": PROMISES,
     "regularizer": _regularizer.PROMISES,
     "hypergradient": _hypergradient.PROMISES,
+    "bilevel": _bilevel.PROMISES,
 }
 """The promises of each kind of function that the catalogue has."""
 
@@ -59,6 +61,7 @@ _SUBJECTS = {
     "transformation": Subject.of,
     "regularizer": _regularizer.RegularizerSubject.of,
     "hypergradient": _hypergradient.HypergradientSubject.of,
+    "bilevel": _bilevel.BilevelSubject.of,
 }
 
 

@@ -1,0 +1,76 @@
+"""Steps, sums and second derivatives of trees, as the methods for bilevel problems write them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from gradlab import core
+
+
+def combine(*terms: tuple[Any, Any]) -> Any:
+    """The sum of trees times numbers, `combine((a, x), (b, y))`, in the dtypes of the first."""
+    scales, trees = zip(*terms, strict=True)
+
+    def leaf(*arrays: jax.Array) -> jax.Array:
+        # In bfloat16, a small step would be lost before it is taken.
+        dtype = core.compute_dtype(*arrays)
+        total = scales[0] * jnp.asarray(arrays[0], dtype)
+        for scale, array in zip(scales[1:], arrays[1:], strict=True):
+            total = total + scale * jnp.asarray(array, dtype)
+        return total.astype(arrays[0].dtype)
+
+    return jax.tree.map(leaf, *trees)
+
+
+def descend(x: Any, rate: Any, direction: Any) -> Any:
+    """`x` less the rate times the direction."""
+    return combine((1.0, x), (-rate, direction))
+
+
+def scaled(scale: Any, tree: Any) -> Any:
+    """The tree times a number."""
+    return combine((scale, tree))
+
+
+def zeros_like(tree: Any) -> Any:
+    """A tree of zeros."""
+    return jax.tree.map(jnp.zeros_like, tree)
+
+
+def in_ball(tree: Any, radius: Any, center: Any = None) -> Any:
+    """The nearest tree whose distance from the center (or norm) is at most the radius."""
+    offset = tree if center is None else combine((1.0, tree), (-1.0, center))
+    length = core.global_norm(offset)
+    kept = jnp.where(length > radius, core.divide(radius, length), 1.0)
+    return scaled(kept, offset) if center is None else combine((1.0, center), (kept, offset))
+
+
+def repeat(times: int, body: Callable[[Any, Any], Any], carry: Any) -> Any:
+    """`carry = body(index, carry)`, so many times."""
+    # A loop of one is traced as if it were none: outside of jit every loop is compiled anew.
+    return body(0, carry) if times == 1 else lax.fori_loop(0, times, body, carry)
+
+
+def grad_outer(objective: Callable[..., Any], x: Any, y: Any, batch: Any) -> Any:
+    """The gradient of an objective in the outer variables."""
+    return jax.grad(objective, argnums=0)(x, y, batch)
+
+
+def grad_inner(objective: Callable[..., Any], x: Any, y: Any, batch: Any) -> Any:
+    """The gradient of an objective in the inner variables."""
+    return jax.grad(objective, argnums=1)(x, y, batch)
+
+
+def products(
+    objective: Callable[..., Any], x: Any, y: Any, batch: Any
+) -> Callable[[Any], tuple[Any, Any]]:
+    r"""The products $\nabla^2_{xy} g \, v$ and $\nabla^2_{yy} g \, v$ as one function of `v`."""
+    # The derivative of <grad_y g, v> in both variables: reverse over reverse, so that neither
+    # variable needs a tangent. The linear part is built once for all products.
+    _, pull = jax.vjp(lambda x, y: grad_inner(objective, x, y, batch), x, y)
+    return pull
