@@ -75,7 +75,8 @@ def _through(run: Run, repetitions: int, notify: Notify) -> Table:
         "measured alike for all. *÷ TorchOpt*: of its faster way, in one thread or in all, "
         "whichever was faster. TorchOpt cannot differentiate by b1 and b2 (a TypeError: its moving "
         "averages take numbers), so that its time stands for the other three; its fused operator "
-        "takes plain numbers for all but the learning rate. *Differs*: the largest relative "
+        f"(which runs {unrolls.fused_operator()} here) takes plain numbers for all but the "
+        "learning rate. *Differs*: the largest relative "
         "difference of a derivative from the plain mode's."
     )
     return Table(f"A hypergradient through {run.steps:,} steps", notes, columns, rows)

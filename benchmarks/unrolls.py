@@ -7,6 +7,7 @@ changes with Adam's hyperparameters.
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import importlib.util
 import json
 import sys
@@ -237,6 +238,15 @@ def ways(run: Run) -> tuple[Way, ...]:
     installed = importlib.util.find_spec("torchopt") is not None
     there = [way for way in WAYS if installed or way.library != "torchopt"]
     return tuple(way for way in there if way is not FUSED or way.able(run) == run.by)
+
+
+def fused_operator() -> str:
+    """What TorchOpt's fused operator runs as here: its wheel is made for one version of torch."""
+    try:
+        importlib.import_module("torchopt._C")
+    except ImportError:
+        return "in Python"
+    return "compiled"
 
 
 def peak_growth(way: Way, run: Run) -> int | None:

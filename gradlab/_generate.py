@@ -89,7 +89,8 @@ def _is_public(node: ast.FunctionDef) -> bool:
 
 def catalogue_table() -> str:
     """The catalogue as a table in Markdown, room by room."""
-    rows = ["| method | what it does | room | paper |", "|---|---|---|---|"]
+    told = "How exact the hypergradients of each are: [HYPERGRADIENTS.md](HYPERGRADIENTS.md)."
+    rows = [told, "", "| method | what it does | room | paper |", "|---|---|---|---|"]
     for entry in sorted(catalog.entries(), key=lambda e: (e.room, e.family, e.name)):
         paper = catalog.bibliography()[entry.paper[0]]
         source = f"arXiv:{paper['arxiv']}" if paper.get("arxiv") else paper["venue"]
@@ -127,6 +128,12 @@ _OF_KIND = {
         "Its estimate on the contract's quadratic bilevel problem, by every outer variable; of a "
         "stochastic one the mean of 256 draws. Errors are relative to the largest derivative. A "
         "biased one is not meant to come to the difference.",
+    ),
+    "bilevel": (
+        "Methods for bilevel problems",
+        "Eight steps on the contract's quadratic bilevel problem in float64; the outer objective "
+        "at the end is differentiated by every hyperparameter. *Finite* is said of a problem whose "
+        "inner gradients are exactly zero at every step.",
     ),
 }
 """What is said above the table of each kind."""
@@ -166,10 +173,15 @@ def _derivatives(entries: list[catalog.Entry], rows: dict[str, derivative_table.
         row = rows[entry.name]
         finite = f"**no**: {row['not_finite']}" if row["not_finite"] else "yes"
         said = [derivative_table.summary(row, mode) for mode in modes]
-        kinks = " ".join(filter(None, (entry.traits.kinks, entry.traits.biased)))
-        cells = [f"`{entry.name}`", *said, finite, derivative_table.by_variable(row), kinks]
+        cells = [f"`{entry.name}`", *said, finite, derivative_table.by_variable(row), _rough(entry)]
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return lines
+
+
+def _rough(entry: catalog.Entry) -> str:
+    if entry.kind in ("transformation", "regularizer"):
+        return entry.traits.kinks or "smooth"
+    return entry.traits.biased
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ or use what is known of its end, and say how the result changes with the hyperpa
 initial parameters and the data.
 """
 
+from gradlab.meta import bilevel as bilevel
 from gradlab.meta._forward_value_and_grad import forward_value_and_grad as forward_value_and_grad
 from gradlab.meta._low_variance_truncation import (
     low_variance_truncation as low_variance_truncation,
@@ -13,9 +14,6 @@ from gradlab.meta._mixed_horizons import MixedHorizons as MixedHorizons
 from gradlab.meta._mixed_horizons import mixed_horizons as mixed_horizons
 from gradlab.meta._unroll import Unrolled as Unrolled
 from gradlab.meta._unroll import unroll as unroll
-"""Differentiation through training: training run -> hypergradient."""
-
-from gradlab.meta import bilevel as bilevel
 from gradlab.meta.bilevel import Batches as Batches
 from gradlab.meta.bilevel import BilevelMethod as BilevelMethod
 from gradlab.meta.bilevel import BilevelProblem as BilevelProblem

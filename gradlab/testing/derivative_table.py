@@ -25,10 +25,17 @@ from jax.flatten_util import ravel_pytree
 
 from gradlab import catalog, core
 from gradlab.core import Entry
-from gradlab.testing import _derivatives, _hypergradient, _regularizer
+from gradlab.testing import _bilevel, _derivatives, _hypergradient, _regularizer
 from gradlab.testing._derivatives import Probe
 from gradlab.testing._failure import BrokenPromise
-from gradlab.testing._subject import Subject, compiled_once, flat
+from gradlab.testing._subject import (
+    Subject,
+    compiled_once,
+    flat,
+    interior,
+    room,
+    with_leaf,
+)
 
 ROWS = Path(__file__).parents[1] / "hypergradients.jsonl"
 NEGLIGIBLE = 1e-3
@@ -92,8 +99,7 @@ def errors_of(found: Probe, values: np.ndarray, along_params: float) -> dict[str
     wanted = np.array([*differences, found.params_difference])
     least = NEGLIGIBLE * abs(found.loss) / np.array([*scales, 1.0])
     computed = np.array([*values, along_params])
-    relative = np.abs(computed - wanted) / np.maximum(np.abs(wanted), least)
-    return _named((*found.names, PARAMS), relative)
+    return _named((*found.names, PARAMS), _relative(computed, wanted, least))
 
 
 def _of_hypergradient(entry: Entry) -> Row:
@@ -110,7 +116,7 @@ def _of_hypergradient(entry: Entry) -> Row:
         found = np.asarray(compiled_once(draws)(keys)).mean(0)
         start, unravel = ravel_pytree(x)
         wanted = np.array([_difference(problem, unravel, start, i) for i in range(len(start))])
-    relative = np.abs(found - wanted) / np.max(np.abs(wanted))
+    relative = _relative(found, wanted, np.max(np.abs(wanted)))
     names = [f"{key}[{i}]" for key, v in sorted(x.items()) for i in range(np.size(v))]
     errors = {"estimate": _named(names, relative)}
     nothing = jax.tree.map(jnp.zeros_like, _hypergradient.QuadraticProblem.make())
@@ -130,6 +136,68 @@ def _difference(problem: Any, unravel: Callable[[Any], Any], start: Any, i: int)
     return (objective(start.at[i].add(h)) - objective(start.at[i].add(-h))) / (2 * h)
 
 
+def _of_bilevel(entry: Entry) -> Row:
+    """Reverse and forward mode through steps on the contract's bilevel problem, in float64."""
+    with jax.enable_x64(True):
+        subject = _bilevel_subject(entry)
+        opt = interior(subject.opt)
+        base = jnp.array(jax.tree.leaves(opt), jnp.float64)
+        ranges = core.intervals(opt).values()
+        scales = np.array([room(float(x), r) for x, r in zip(base, ranges, strict=True)])
+        end = functools.partial(_outer_objective, subject, 0.3)
+        value = compiled_once(lambda opt: end(opt, jnp.float64))
+        steps = _derivatives.RELATIVE_STEP * scales
+
+        def at(i: int, sign: float) -> float:
+            return float(value(with_leaf(opt, i, float(base[i] + sign * steps[i]))))
+
+        wanted = np.array([at(i, 1) - at(i, -1) for i in range(len(base))]) / (2 * steps)
+        found = compiled_once(lambda opt: _both_modes(lambda o: end(o, jnp.float64), opt))(
+            jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), opt)
+        )
+        least = NEGLIGIBLE * abs(float(value(opt))) / scales
+    errors = {
+        mode: _named(list(core.hyperparameters(opt)), _relative(np.array(x), wanted, least))
+        for mode, x in zip(("reverse", "forward"), found, strict=True)
+    }
+    subject = _bilevel_subject(entry, scale=0.0)
+    end = functools.partial(_outer_objective, subject, 0.0)
+    opt = jax.tree.map(jnp.float32, subject.opt)
+    at_zero = compiled_once(lambda opt: _both_modes(lambda o: end(o, jnp.float32), opt))(opt)
+    finite = all(bool(jnp.all(jnp.isfinite(x))) for x in at_zero)
+    return {"errors": errors, "not_finite": "" if finite else ZERO}
+
+
+def _bilevel_subject(entry: Entry, scale: float = 1.0) -> Any:
+    """The contract's subject; with scale 0 the inner variables start where they are best."""
+    subject = _bilevel.BilevelSubject.of(entry)
+    known = subject.quadratic
+    scaled = {name: scale * getattr(known, name) for name in ("coupling", "offset", "target")}
+    known = dataclasses.replace(known, **scaled)
+    vars(subject)["quadratic"] = known
+    _ = known.half_space  # in numbers; asked for within a program, it would be traced
+    return subject
+
+
+def _outer_objective(subject: Any, noise: float, opt: Any, dtype: Any) -> jax.Array:
+    end = subject.run(opt, _bilevel.PROBE_STEPS, dtype, noise=noise)
+    return subject.quadratic.outer(end.x, end.y, subject.quadratic.batches(dtype)[0])
+
+
+def _both_modes(function: Callable[[Any], Any], opt: Any) -> tuple[jax.Array, jax.Array]:
+    """Derivatives by every leaf, which is a number, in reverse and in forward mode."""
+    flat_opt, unravel = ravel_pytree(opt)
+
+    def of(numbers: jax.Array) -> jax.Array:
+        return function(unravel(numbers))
+
+    return jax.grad(of)(flat_opt), jax.jacfwd(of)(flat_opt)
+
+
+def _relative(found: np.ndarray, wanted: np.ndarray, least: Any) -> np.ndarray:
+    return np.abs(found - wanted) / np.maximum(np.abs(wanted), least)
+
+
 def _named(names: Sequence[str], values: np.ndarray) -> dict[str, float]:
     """Values with one digit, under their names."""
     return {name: float(f"{x:.0e}") for name, x in zip(names, values, strict=True)}
@@ -139,6 +207,7 @@ MEASURES: dict[str, Callable[[Entry], Row]] = {
     "transformation": _of_transformation,
     "regularizer": _of_regularizer,
     "hypergradient": _of_hypergradient,
+    "bilevel": _of_bilevel,
 }
 """What is measured of each kind of function."""
 
