@@ -13,7 +13,6 @@ import functools
 import json
 import math
 import os
-import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,6 @@ from gradlab.testing._subject import (
     flat,
     interior,
     room,
-    with_leaf,
 )
 
 ROWS = Path(__file__).parents[1] / "hypergradients.jsonl"
@@ -141,30 +139,26 @@ def _of_bilevel(entry: Entry) -> Row:
     with jax.enable_x64(True):
         subject = _bilevel_subject(entry)
         opt = interior(subject.opt)
-        base = jnp.array(jax.tree.leaves(opt), jnp.float64)
+        end = _outer_objective(subject, opt, noise=0.3)
+        numbers = jnp.array(jax.tree.leaves(opt), jnp.float64)
         ranges = core.intervals(opt).values()
-        scales = np.array([room(float(x), r) for x, r in zip(base, ranges, strict=True)])
-        end = functools.partial(_outer_objective, subject, 0.3)
-        value = compiled_once(lambda opt: end(opt, jnp.float64))
-        steps = _derivatives.RELATIVE_STEP * scales
-
-        def at(i: int, sign: float) -> float:
-            return float(value(with_leaf(opt, i, float(base[i] + sign * steps[i]))))
-
-        wanted = np.array([at(i, 1) - at(i, -1) for i in range(len(base))]) / (2 * steps)
-        found = compiled_once(lambda opt: _both_modes(lambda o: end(o, jnp.float64), opt))(
-            jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), opt)
-        )
-        least = NEGLIGIBLE * abs(float(value(opt))) / scales
+        scales = np.array([room(float(x), r) for x, r in zip(numbers, ranges, strict=True)])
+        steps = np.diag(_derivatives.RELATIVE_STEP * scales)
+        value = compiled_once(end)
+        wanted = np.array([float(value(numbers + h) - value(numbers - h)) for h in steps])
+        wanted = wanted / (2 * np.diag(steps))
+        least = NEGLIGIBLE * abs(float(value(numbers))) / scales
+        found = compiled_once(_both_modes(end))(numbers)
+    names = list(core.hyperparameters(opt))
     errors = {
-        mode: _named(list(core.hyperparameters(opt)), _relative(np.array(x), wanted, least))
-        for mode, x in zip(("reverse", "forward"), found, strict=True)
+        mode: _named(names, _relative(np.array(found[mode]), wanted, least))
+        for mode in ("reverse", "forward")
     }
     subject = _bilevel_subject(entry, scale=0.0)
-    end = functools.partial(_outer_objective, subject, 0.0)
-    opt = jax.tree.map(jnp.float32, subject.opt)
-    at_zero = compiled_once(lambda opt: _both_modes(lambda o: end(o, jnp.float32), opt))(opt)
-    finite = all(bool(jnp.all(jnp.isfinite(x))) for x in at_zero)
+    still = _outer_objective(subject, subject.opt, noise=0.0)
+    numbers = jnp.array(jax.tree.leaves(subject.opt), jnp.float32)
+    at_zero = compiled_once(_both_modes(still))(numbers)
+    finite = all(bool(jnp.all(jnp.isfinite(x))) for x in at_zero.values())
     return {"errors": errors, "not_finite": "" if finite else ZERO}
 
 
@@ -179,19 +173,21 @@ def _bilevel_subject(entry: Entry, scale: float = 1.0) -> Any:
     return subject
 
 
-def _outer_objective(subject: Any, noise: float, opt: Any, dtype: Any) -> jax.Array:
-    end = subject.run(opt, _bilevel.PROBE_STEPS, dtype, noise=noise)
-    return subject.quadratic.outer(end.x, end.y, subject.quadratic.batches(dtype)[0])
+def _outer_objective(subject: Any, opt: Any, noise: float) -> Callable[[jax.Array], jax.Array]:
+    """The outer objective after some steps, as a function of the leaves of the method."""
+    treedef = jax.tree.structure(opt)
+
+    def end(numbers: jax.Array) -> jax.Array:
+        method = treedef.unflatten(list(numbers))
+        last = subject.run(method, _bilevel.PROBE_STEPS, numbers.dtype, noise=noise)
+        return subject.quadratic.outer(last.x, last.y, subject.quadratic.batches(numbers.dtype)[0])
+
+    return end
 
 
-def _both_modes(function: Callable[[Any], Any], opt: Any) -> tuple[jax.Array, jax.Array]:
-    """Derivatives by every leaf, which is a number, in reverse and in forward mode."""
-    flat_opt, unravel = ravel_pytree(opt)
-
-    def of(numbers: jax.Array) -> jax.Array:
-        return function(unravel(numbers))
-
-    return jax.grad(of)(flat_opt), jax.jacfwd(of)(flat_opt)
+def _both_modes(function: Callable[[jax.Array], jax.Array]) -> Callable[[jax.Array], Any]:
+    """Derivatives by every number, in reverse and in forward mode."""
+    return lambda x: {"reverse": jax.grad(function)(x), "forward": jax.jacfwd(function)(x)}
 
 
 def _relative(found: np.ndarray, wanted: np.ndarray, least: Any) -> np.ndarray:
@@ -254,9 +250,9 @@ def is_current(entry: Entry, found: Mapping[str, Row]) -> bool:
 
 
 def worst(row: Row) -> dict[str, float]:
-    """For each variable the largest error of any mode."""
+    """For each variable the largest error of any mode; not a number where one is not."""
     modes = list(row["errors"].values())
-    return {name: max(mode[name] for mode in modes) for name in modes[0]}
+    return {name: float(np.max([mode[name] for mode in modes])) for name in modes[0]}
 
 
 def shown(error: float) -> str:
@@ -274,7 +270,7 @@ def by_variable(row: Row) -> str:
 def summary(row: Row, mode: str) -> str:
     """The median and the largest error of a mode, as text."""
     errors = list(row["errors"][mode].values())
-    return f"{shown(statistics.median(errors))}, {shown(max(errors))}"
+    return f"{shown(float(np.median(errors)))}, {shown(float(np.max(errors)))}"
 
 
 @functools.cache

@@ -91,6 +91,12 @@ def test_orders_of_magnitude_are_rounded_up():
     assert table.summary(row, "reverse") == "1e-3, 1e-3"
 
 
+def test_what_is_not_a_number_is_not_hidden_by_another_mode():
+    row = {"errors": {"reverse": {"a": 1e-8, "b": 1.0}, "forward": {"a": math.nan, "b": 0.0}}}
+    assert table.by_variable(row) == "a not finite, b 1e0"
+    assert table.summary(row, "forward") == "not finite, not finite"
+
+
 def test_only_what_is_missing_old_or_named_is_measured(tmp_path, monkeypatch):
     measured = []
 
