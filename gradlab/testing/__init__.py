@@ -12,6 +12,7 @@ from gradlab.testing._contract import Report as Report
 from gradlab.testing._contract import check_entry as check_entry
 from gradlab.testing._contract import check_regularizer as check_regularizer
 from gradlab.testing._contract import check_transformation as check_transformation
+from gradlab.testing._memory import AS_USERS_COMPILE as AS_USERS_COMPILE
 from gradlab.testing._memory import SIZE as SIZE
 from gradlab.testing._memory import compiled_step as compiled_step
 from gradlab.testing._memory import temporaries as temporaries

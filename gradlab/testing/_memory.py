@@ -16,6 +16,9 @@ from gradlab.testing._subject import OBJECTIVES, Subject
 SIZE = 2**22
 ALLOWED = 0.25
 
+AS_USERS_COMPILE = {"xla_cpu_use_fusion_emitters": True}
+"""Options of JAX's own, for what is said of a program whatever the environment's flags are."""
+
 
 def compiled_step(
     opt: optax.GradientTransformation,
@@ -69,7 +72,8 @@ def compiled_step(
     lead = () if objectives is None else (objectives,)
     gradient = jax.ShapeDtypeStruct((*lead, *shape), jnp.float32)
     state = jax.eval_shape(opt.init, params)
-    return jax.jit(step, donate_argnums=(0, 1)).lower(params, state, gradient).compile()
+    lowered = jax.jit(step, donate_argnums=(0, 1)).lower(params, state, gradient)
+    return lowered.compile(compiler_options=AS_USERS_COMPILE)
 
 
 def temporaries(program: Any, size: int = SIZE) -> float:

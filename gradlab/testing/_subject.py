@@ -186,7 +186,11 @@ class Subject:
         return finite and not np.allclose(one, two, rtol=1e-12, atol=1e-12)
 
 
-IN_A_HURRY = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+IN_A_HURRY = {
+    "xla_backend_optimization_level": 0,
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_llvm_disable_expensive_passes": True,
+}
 
 
 def compiled_once(function: Callable[..., Any]) -> Callable[..., Any]:

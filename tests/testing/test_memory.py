@@ -85,7 +85,8 @@ def test_gradients_are_released_as_soon_as_a_step_has_used_them():
     params = [jax.ShapeDtypeStruct((width, width), jnp.float32)] * layers
     state = jax.eval_shape(opt.init, params)
     x = jax.ShapeDtypeStruct((4, width), jnp.float32)
-    program = jax.jit(step, donate_argnums=(0, 1)).lower(params, state, x).compile()
+    lowered = jax.jit(step, donate_argnums=(0, 1)).lower(params, state, x)
+    program = lowered.compile(compiler_options=testing.AS_USERS_COMPILE)
     # One program computes gradients and steps: two layers' gradients live at a time, not eight.
     stored = program.memory_analysis().temp_size_in_bytes
     assert stored < 3 * 4 * width**2
