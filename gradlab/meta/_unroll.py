@@ -68,10 +68,11 @@ def unroll(
     a whole number  at most so many bytes                          as little as that allows
     ==============  =============================================  ===========================
 
-    A carry is parameters and state. The bytes are counted from shapes before anything is
-    compiled, for one lane under `vmap`; intermediate results that the compiler fuses away make the
-    program smaller than that. Where n has no divisor near √n the last segment is shorter, which
-    takes one more copy of the step in the program and a copy of the batches.
+    A carry is parameters and state. The bytes are those of arrays that wait for the way back,
+    counted from shapes before anything is compiled, for one lane under `vmap`; the program needs
+    what a single step needs besides. Where n has no divisor near √n the last segment is shorter,
+    which takes one more copy of the step in the program and a copy of the batches: batches of keys
+    or row numbers, from which `loss_fn` takes its examples, are small ones.
 
     `truncation=k` lets derivatives flow through the last k steps only: what came before is run
     without them, at no memory, as if its result had been given. `truncation=1` is the one-step

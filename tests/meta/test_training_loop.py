@@ -9,8 +9,11 @@ import optax
 import pytest
 
 import gradlab as gl
-from gradlab.testing._subject import compiled_once
+from gradlab.testing._subject import compiled_once, problem_params
+from gradlab.testing._subject import loss as canonical_loss
 from tests.meta.quadratic import START, STEPS, TARGETS, loss, outer_loss
+
+MODES = ("plain", "segments", "steps")
 
 
 def by_hand(opt, params, batches, extra=lambda *_: {}):
@@ -172,6 +175,28 @@ def test_narrow_parameters_stay_narrow_and_their_hypergradients_are_wide(memory)
     grad, run = compiled_once(jax.grad(after, has_aux=True))(gl.adam(0.1))
     assert (run.params["x"].dtype, run.params["y"].dtype) == (jnp.bfloat16, jnp.float16)
     assert grad.learning_rate.dtype == jnp.float32
+    assert all(np.isfinite(g) for g in jax.tree.leaves(grad))
+
+
+def test_second_derivatives_pass_through_segments():
+    def after(rate, memory):
+        opt = gl.sgd(rate, momentum=0.5)
+        run = gl.meta.unroll(opt, loss, jnp.asarray(START), jnp.asarray(TARGETS), memory=memory)
+        return outer_loss(run.params)
+
+    curvature = compiled_once(lambda rate: [jax.hessian(after)(rate, m) for m in MODES])(0.1)
+    np.testing.assert_allclose(curvature[1:], curvature[0], rtol=1e-4)
+    slope = compiled_once(lambda rate: jax.grad(after)(rate, "plain"))
+    difference = (slope(0.101) - slope(0.099)) / 0.002
+    np.testing.assert_allclose(curvature[0], difference, rtol=1e-2)
+
+
+def test_hypergradients_are_finite_where_units_are_dead_and_rows_never_read():
+    def after(opt):
+        run = gl.meta.unroll(opt, lambda p, _: canonical_loss(p), problem_params(), steps=5)
+        return canonical_loss(run.params)
+
+    grad = compiled_once(jax.grad(after))(gl.adamw(0.01))
     assert all(np.isfinite(g) for g in jax.tree.leaves(grad))
 
 

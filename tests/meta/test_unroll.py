@@ -7,7 +7,10 @@ import pytest
 
 import gradlab as gl
 from gradlab.meta import _checkpointed_scan
+from gradlab.meta._training_step import training_step
 from gradlab.testing._subject import compiled_once
+
+pytestmark = pytest.mark.slow
 
 STEPS = 1000
 BUDGETS = (150_000, 60_000)
@@ -115,6 +118,16 @@ def test_weights_of_examples_equal_a_difference(exact, moved):
     _, (_, _, (_, _, grad)) = exact["plain"]
     along = np.sum(grad * np.linspace(-1, 1, STEPS)[:, None])
     np.testing.assert_allclose(along, moved[2], rtol=1e-4)
+
+
+def test_the_budgets_below_are_met_in_different_ways():
+    with jax.enable_x64(True):
+        opt, (params, batches) = scheduled(), problem()
+        step = training_step(loss, False, None)
+        given = step, opt, (params, opt.init(params)), (jnp.arange(STEPS), batches)
+        plans = [_checkpointed_scan.plan_for(m, *given, STEPS, "unroll") for m in BUDGETS]
+    assert [plan.each_step for plan in plans] == [False, True]
+    assert all(1 < plan.segment < STEPS for plan in plans)
 
 
 @pytest.mark.parametrize("memory", ["segments", "steps", *BUDGETS])
