@@ -26,6 +26,7 @@ from gradlab.linalg._power_iteration import power_start as power_start
 from gradlab.linalg._power_iteration import spectral_norm as spectral_norm
 from gradlab.linalg._psd import psd_eigenvalues as psd_eigenvalues
 from gradlab.linalg._psd import psd_inverse as psd_inverse
+from gradlab.linalg._psd import raise_eigenvalues as raise_eigenvalues
 from gradlab.linalg._qp import nonnegative_minimum as nonnegative_minimum
 from gradlab.linalg._qp import nonnegative_qp as nonnegative_qp
 from gradlab.linalg._qp import qp_residual as qp_residual
