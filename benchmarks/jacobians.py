@@ -10,13 +10,9 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import json
-import os
-import re
-import subprocess
 import sys
 from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -24,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import gradlab as gl
-from benchmarks import contenders
+from benchmarks import contenders, peak
 from gradlab.aggregators import value_and_gradient, value_and_jacobian
 
 RATE = 1e-2
@@ -93,8 +89,9 @@ class Pair:
 
 
 _PROGRAM = (
-    "takes Cholesky and eigenvalue decompositions of a matrix of all objectives, some of each; "
-    "torchjd's solver is an active-set method, compiled, that changes one constraint at a time."
+    "takes a Cholesky decomposition of a matrix of all objectives for each of a few guesses of "
+    "what is zero; torchjd's solver is an active-set method, compiled, that changes one "
+    "constraint at a time."
 )
 
 PAIRS = (
@@ -248,22 +245,10 @@ def peak_growth(side: str, network: Network, pair: Pair, per_example: bool) -> i
     """How much resident memory grows in a step, at its peak, in a process of its own [bytes].
 
     Parameters, data and both libraries are there before, and a step of a small network has been
-    made. Every side is measured in the same way. None where the system does not count.
+    made. None where the system does not count.
     """
-    if not Path("/proc/self/clear_refs").exists() or jax.default_backend() != "cpu":
-        return None
-    told = json.dumps([side, dataclasses.asdict(network), pair.method, per_example])
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.jacobians", told],
-        capture_output=True, text=True, check=True, timeout=600, env=os.environ,
-    )  # fmt: skip
-    return int(done.stdout)
-
-
-def _resident(field: str) -> int:
-    """A line of the kernel's account of this process [bytes]."""
-    found = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    return int(found[1]) * 1024 if found else 0
+    told = [side, dataclasses.asdict(network), pair.method, per_example]
+    return peak.growth_apart("benchmarks.jacobians", told)
 
 
 def main(told: str) -> None:
@@ -277,11 +262,7 @@ def main(told: str) -> None:
         return torchjd_step(size, pair, per_example, joined=not pair.gramian)[0]
 
     made(Network(tasks=network.tasks, width=4, batch=4))()
-    step = made(network)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here on
-    before = _resident("VmRSS")
-    step()
-    print(max(0, _resident("VmHWM") - before))
+    print(peak.growth_of(made(network)))
 
 
 if __name__ == "__main__":

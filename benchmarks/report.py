@@ -22,7 +22,7 @@ QUOTED_TABLES = ("steps", "many", "matrices")
 METHODS = ("adamw", "sgd, momentum", "clip_by_global_norm, adamw", "lion", "adopt", "adabelief")
 BEGIN, END = "<!-- speed: begin -->", "<!-- speed: end -->"
 _SHOWN = ("cpu", "cores", "device", "python", "jax", "jaxlib", "optax", "numpy", "git_revision")
-_PEERS = ("torch", "torchjd")
+_PEERS = ("torch", "torchjd", "torchopt")
 
 
 def folder_of_this_machine(tiny: bool = False) -> Path:

@@ -11,6 +11,7 @@ import numpy as np
 from benchmarks import contenders, pairs
 from benchmarks.aggregators import aggregators
 from benchmarks.compare import Effort, compare
+from benchmarks.hypergradients import hypergradients
 from benchmarks.limits import Limits
 from benchmarks.memory import memory
 from benchmarks.one_pass import one_pass
@@ -202,5 +203,6 @@ TABLES: dict[str, Callable[[Limits, bool, Notify], list[Table]]] = {
     "one-pass": one_pass,
     "memory": memory,
     "aggregators": aggregators,
+    "hypergradients": hypergradients,
 }
 """Each table of the command line, and the function that makes it."""

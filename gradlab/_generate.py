@@ -1,7 +1,7 @@
 """Writes what is derived from the catalogue: `python -m gradlab._generate`.
 
-The typed exports of each family and the catalogue in the README. A new method needs
-neither by hand; a test says when this has to be run again.
+The typed exports of each family, the catalogue in the README, and HYPERGRADIENTS.md. A new method
+needs none of them by hand; a test says when this has to be run again.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ import ast
 from pathlib import Path
 
 from gradlab import catalog
+from gradlab.testing import derivative_table
 
 PACKAGE = Path(__file__).parent
 README = PACKAGE.parent / "README.md"
+HYPERGRADIENTS = PACKAGE.parent / "HYPERGRADIENTS.md"
 BEGIN, END = "<!-- catalogue: begin -->", "<!-- catalogue: end -->"
 
 
@@ -87,7 +89,8 @@ def _is_public(node: ast.FunctionDef) -> bool:
 
 def catalogue_table() -> str:
     """The catalogue as a table in Markdown, room by room."""
-    rows = ["| method | what it does | room | paper |", "|---|---|---|---|"]
+    told = "How exact the hypergradients of each are: [HYPERGRADIENTS.md](HYPERGRADIENTS.md)."
+    rows = [told, "", "| method | what it does | room | paper |", "|---|---|---|---|"]
     for entry in sorted(catalog.entries(), key=lambda e: (e.room, e.family, e.name)):
         paper = catalog.bibliography()[entry.paper[0]]
         source = f"arXiv:{paper['arxiv']}" if paper.get("arxiv") else paper["venue"]
@@ -108,11 +111,85 @@ def readme() -> str:
     return f"{head}{BEGIN}\n{catalogue_table()}\n{END}{tail}"
 
 
+_OF_KIND = {
+    "transformation": (
+        "Update rules",
+        "The contract's problem is trained for 20 steps in float64, and its final loss is "
+        "differentiated by every hyperparameter and along one direction of the initial parameters.",
+    ),
+    "regularizer": (
+        "Regularizers",
+        "The contract's problem is trained for 5 steps of gradient descent with the penalty, or on "
+        "the parameters that it makes, and its final loss without it is differentiated by every "
+        "hyperparameter and along one direction of the initial parameters.",
+    ),
+    "hypergradient": (
+        "Ways to a hypergradient",
+        "Its estimate on the contract's quadratic bilevel problem, by every outer variable; of a "
+        "stochastic one the mean of 256 draws. Errors are relative to the largest derivative. A "
+        "biased one is not meant to come to the difference.",
+    ),
+    "bilevel": (
+        "Methods for bilevel problems",
+        "Eight steps on the contract's quadratic bilevel problem in float64; the outer objective "
+        "at the end is differentiated by every hyperparameter. *Finite* is said of a problem whose "
+        "inner gradients are exactly zero at every step.",
+    ),
+}
+"""What is said above the table of each kind."""
+
+
+def hypergradients() -> str:
+    """The page of hypergradients: a table for each kind of function, a row for each method."""
+    rows = derivative_table.rows()
+    parts = [
+        "# Hypergradients of every method",
+        "",
+        "How far derivatives through training are from central differences in float64, relative "
+        "to these (or, where the difference is smaller, to a thousandth of the loss for a change "
+        "of the hyperparameter by its own size): orders of magnitude, rounded up. A difference is "
+        "inexact itself, by the square of its step of 1e-4 times what the third derivative is; "
+        "1e-6 says nothing against a derivative. *Finite*: whether all derivatives, in float32 and "
+        "in both modes, are numbers at the configured values where gradients are exactly zero (a "
+        "dead unit, a row that is never read, a head that is zero, a parameter without effect).",
+        "",
+        "`python -m gradlab.testing.derivative_table` measures methods that have no row yet, with "
+        "names those; `python -m gradlab._generate` writes this page.",
+    ]
+    for kind, (title, text) in _OF_KIND.items():
+        found = [entry for entry in catalog.entries() if entry.kind == kind and entry.name in rows]
+        if found:
+            parts += ["", f"## {title}", "", text, ""]
+            parts += _derivatives(found, rows)
+    return "\n".join(parts) + "\n"
+
+
+def _derivatives(entries: list[catalog.Entry], rows: dict[str, derivative_table.Row]) -> list[str]:
+    modes = list(rows[entries[0].name]["errors"])
+    titles = [f"{mode}: median, largest" for mode in modes]
+    head = ["method", *titles, "finite", "by variable", "where not smooth, or biased"]
+    lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
+    for entry in entries:
+        row = rows[entry.name]
+        finite = f"**no**: {row['not_finite']}" if row["not_finite"] else "yes"
+        said = [derivative_table.summary(row, mode) for mode in modes]
+        cells = [f"`{entry.name}`", *said, finite, derivative_table.by_variable(row), _rough(entry)]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return lines
+
+
+def _rough(entry: catalog.Entry) -> str:
+    if entry.kind in ("transformation", "regularizer"):
+        return entry.traits.kinks or "smooth"
+    return entry.traits.biased
+
+
 def main() -> None:
     """Writes every derived text."""
     for folder in family_folders():
         (folder / "__init__.py").write_text(exported_init(folder), encoding="utf-8")
     README.write_text(readme(), encoding="utf-8")
+    HYPERGRADIENTS.write_text(hypergradients(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The `gradlab` command: what it prints, where, and how it ends."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -95,7 +96,11 @@ def test_show_tells_everything_about_every_method(entry):
     assert done.exit_code == 0, done.output
     shown = json.loads(done.stdout)
     assert shown["formula"]
-    assert shown["state_bytes_per_parameter"] >= 0
+    if entry.kind in ("transformation", "regularizer"):
+        assert shown["state_bytes_per_parameter"] >= 0
+    else:
+        assert shown["state_bytes_per_parameter"] is None
+    assert shown["hypergradient"]["name"] == entry.name
     for paper in shown["paper"]:
         assert paper["title"]
         assert paper["year"]
@@ -110,6 +115,7 @@ def test_show_prints_formula_paper_ranges_and_state():
     assert entry.formula in done.stdout
     assert "[0, 1)" in done.stdout
     assert "state: 8" in done.stdout
+    assert re.search("hypergradients, relative to differences: learning_rate <?1e-", done.stdout)
     for key in entry.paper:
         assert f"[{key}]" in done.stdout
 

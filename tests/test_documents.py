@@ -29,6 +29,14 @@ def test_the_catalogue_in_the_readme_is_up_to_date():
         assert f"| `{entry.name}` |" in README
 
 
+def test_the_page_of_hypergradients_is_up_to_date_and_has_every_method():
+    page = _generate.HYPERGRADIENTS.read_text()
+    assert _generate.hypergradients() == page, "run `python -m gradlab._generate`"
+    assert "(HYPERGRADIENTS.md)" in README
+    for entry in catalog.entries():
+        assert f"| `{entry.name}` |" in page
+
+
 @pytest.mark.parametrize("folder", _generate.family_folders(), ids=lambda p: p.name)
 def test_typed_exports_are_up_to_date(folder):
     written = (folder / "__init__.py").read_text()

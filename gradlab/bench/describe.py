@@ -14,6 +14,7 @@ from rich.table import Table
 from gradlab import catalog
 from gradlab.bench import formats, memory
 from gradlab.bench.errors import StudyError
+from gradlab.testing import derivative_table
 
 _TRAITS = {
     "regularizer": ("smooth", "kinks", "complex", "stochastic"),
@@ -75,7 +76,8 @@ def full(entry: catalog.Entry) -> dict[str, Any]:
         entry: the method.
 
     Returns:
-        Plain data: what `brief` gives, and formula, papers, hyperparameters and state size.
+        Plain data: what `brief` gives, and formula, papers, hyperparameters, state size, and how
+        far hypergradients are from differences (None where that was not measured).
     """
     papers = catalog.bibliography()
     return {
@@ -84,6 +86,7 @@ def full(entry: catalog.Entry) -> dict[str, Any]:
         "paper": [{"key": key, **papers.get(key, {})} for key in entry.paper],
         "hyperparameters": hyperparameters(entry),
         "state_bytes_per_parameter": state_bytes_per_parameter(entry),
+        "hypergradient": derivative_table.rows().get(entry.name),
     }
 
 
@@ -167,6 +170,9 @@ def print_entry(entry: catalog.Entry) -> None:
     if facts["state_bytes_per_parameter"] is not None:
         state = f"{facts['state_bytes_per_parameter']:.3g} bytes per float32 parameter"
         console.print(f"\nstate: {state}")
+    if facts["hypergradient"] is not None:
+        errors = derivative_table.by_variable(facts["hypergradient"])
+        console.print(f"hypergradients, relative to differences: {errors}", markup=False)
     transforms = entry.kind == "transformation"
     if transforms:
         console.print(f"gradients: {entry.traits.gradient_evaluations:g} a step")

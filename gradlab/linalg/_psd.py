@@ -42,6 +42,38 @@ def _psd_inverse_jvp(root: bool, primals: tuple, tangents: tuple) -> tuple:
     return (vectors * f) @ vectors.T, vectors @ (quotients * turned) @ vectors.T
 
 
+@jax.custom_jvp
+def raise_eigenvalues(matrix: jax.Array, least: jax.Array) -> jax.Array:
+    """The nearest symmetric matrix whose eigenvalues are at least `least`.
+
+    The derivative is finite for repeated eigenvalues, too; an eigenvalue at the bound counts as
+    one above it.
+
+    Args:
+      matrix: symmetric, of shape `(k, k)`.
+      least: the bound, a scalar.
+
+    Returns:
+      A matrix of the same shape.
+    """
+    values, vectors = jnp.linalg.eigh(matrix)
+    return (vectors * jnp.maximum(values, least)) @ vectors.T
+
+
+@raise_eigenvalues.defjvp
+def _raise_eigenvalues_jvp(primals: tuple, tangents: tuple) -> tuple:
+    (matrix, least), (change, by) = primals, tangents
+    values, vectors = jnp.linalg.eigh(matrix)
+    raised, above = jnp.maximum(values, least), values >= least
+    mixed = above[:, None] != above
+    # Differences of the function over differences of eigenvalues: one or zero, unless just one
+    # of the two is raised.
+    distance = jnp.where(mixed, values[:, None] - values, 1)
+    quotients = jnp.where(mixed, (raised[:, None] - raised) / distance, above * 1.0)
+    turned = quotients * (vectors.T @ change @ vectors) + jnp.diag(jnp.where(above, 0, by))
+    return (vectors * raised) @ vectors.T, vectors @ turned @ vectors.T
+
+
 def psd_eigenvalues(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The eigenvalues in ascending order, and which of them are not zero.
 

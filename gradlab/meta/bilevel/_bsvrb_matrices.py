@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from gradlab import core
+from gradlab import core, linalg
 from gradlab.core import Scalar, ScalarOrSchedule, hyper
 from gradlab.meta.bilevel._blocks import BlockMethod
 from gradlab.meta.bilevel._calculus import combine, grad_inner, products
@@ -38,9 +38,9 @@ class BSVRBMatrices(BlockMethod):
 
     def settle(self, solution: Any, residuals: Any) -> tuple[Any, Any]:
         del solution
-        values, vectors = jnp.linalg.eigh((residuals + jnp.swapaxes(residuals, -1, -2)) / 2)
-        values = jnp.maximum(values, self.curvature)
-        bounded = jnp.einsum("bij,bj,bkj->bik", vectors, values, vectors)
+        symmetric = (residuals + jnp.swapaxes(residuals, -1, -2)) / 2
+        least = jnp.asarray(self.curvature, symmetric.dtype)
+        bounded = jax.vmap(linalg.raise_eigenvalues, in_axes=(0, None))(symmetric, least)
         return bounded, bounded
 
 
