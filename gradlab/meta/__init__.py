@@ -6,6 +6,7 @@ initial parameters and the data.
 """
 
 from gradlab.meta import bilevel as bilevel
+from gradlab.meta import learned as learned
 from gradlab.meta._custom_fixed_point import custom_fixed_point as custom_fixed_point
 from gradlab.meta._custom_root import custom_root as custom_root
 from gradlab.meta._evolution import Estimate as Estimate
@@ -35,6 +36,8 @@ from gradlab.meta._optimality import projected_gradient as projected_gradient
 from gradlab.meta._optimality import proximal_gradient as proximal_gradient
 from gradlab.meta._optimality import stationary_point as stationary_point
 from gradlab.meta._persistent_evolution_strategies import (
+    persistent_evolution_strategies as persistent_evolution_strategies,
+)
 from gradlab.meta._products import gauss_newton_vector_product as gauss_newton_vector_product
 from gradlab.meta._products import hessian_vector_product as hessian_vector_product
 from gradlab.meta._unroll import Unrolled as Unrolled
