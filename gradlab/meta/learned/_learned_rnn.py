@@ -148,7 +148,9 @@ ENTRY = core.Entry(
     learned_rnn,
     formula="h = GRU(log|g|, sign(g), h); p -= lr * (o h + c)",
     paper=("andrychowicz2016learning",),
-    example={},
+    # Small steps and a short range: the logarithm of a tiny gradient is too steep for finite
+    # differences.
+    example={"learning_rate": 1e-3, "log_range": 3.0},
     search_space={"learning_rate": (1e-3, 0.1, "log")},
     traits=core.Traits(
         smooth=False,
