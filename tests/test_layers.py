@@ -17,7 +17,6 @@ LAYERS = {
     "regularizers": {"core", "linalg"},
     "transforms": {"core", "linalg"},
     "optimizers": {"core", "linalg"},
-    "meta": {"core", "linalg"},
     # The working example of a wrapper wraps an optimizer.
     "wrappers": {"core", "linalg", "optimizers"},
     # So do the working examples of what trains by an optimizer that it is given.
