@@ -89,8 +89,9 @@ class Pair:
 
 
 _PROGRAM = (
-    "takes Cholesky and eigenvalue decompositions of a matrix of all objectives, some of each; "
-    "torchjd's solver is an active-set method, compiled, that changes one constraint at a time."
+    "takes a Cholesky decomposition of a matrix of all objectives for each of a few guesses of "
+    "what is zero; torchjd's solver is an active-set method, compiled, that changes one "
+    "constraint at a time."
 )
 
 PAIRS = (

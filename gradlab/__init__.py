@@ -50,7 +50,6 @@ from gradlab.core import reset as reset
 from gradlab.core import stack as stack
 from gradlab.core import state_sharding as state_sharding
 from gradlab.core import unstack as unstack
-from gradlab.meta import *
 from gradlab.optimizers.adaptive import *
 from gradlab.optimizers.matrix import *
 from gradlab.optimizers.momentum import *

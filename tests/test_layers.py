@@ -25,7 +25,18 @@ LAYERS = {
     "testing": {"core"},
 }
 FORBIDDEN_NAMES = {"utils", "misc", "common", "helpers"}
-HEAVY = {"flax", "optuna", "plotly", "pyarrow", "pydantic", "rich", "sklearn", "typer", "equinox"}
+HEAVY = {
+    "flax",
+    "lineax",
+    "optuna",
+    "plotly",
+    "pyarrow",
+    "pydantic",
+    "rich",
+    "sklearn",
+    "typer",
+    "equinox",
+}
 
 
 def modules(folder=""):

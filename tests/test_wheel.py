@@ -38,7 +38,8 @@ def test_the_wheel_holds_data_types_and_studies(installed):
         "gradlab/py.typed",
         "gradlab/bibliography.toml",
         "gradlab/configs/quickstart.toml",
-        "gradlab/bench/templates",
+        *(f"gradlab/bench/templates/{name}" for name in ("base.html", "style.css", "script.js")),
+        "gradlab/examples/templates/page.html",
     ):
         assert any(name.startswith(needed) for name in names), needed
     assert not any(name.startswith(("tests/", "benchmarks/")) for name in names)

@@ -30,6 +30,7 @@ from gradlab.aggregators._objectives import value_and_gramian as value_and_grami
 from gradlab.aggregators._objectives import value_and_jacobian as value_and_jacobian
 from gradlab.aggregators._objectives import weights_from_gramian as weights_from_gramian
 from gradlab.aggregators._orthogonal_backward import orthogonal_backward as orthogonal_backward
+from gradlab.aggregators._pcd import pcd as pcd
 from gradlab.aggregators._pcgrad import pcgrad as pcgrad
 from gradlab.aggregators._per_class_normalized_mean import (
     per_class_normalized_mean as per_class_normalized_mean,

@@ -86,7 +86,9 @@ def fairgrad(alpha: Scalar = 2.0):
       The system is solved by Newton's method on unit gradients, to the precision of the
       dtype, where the authors call a least-squares routine. A gradient that is zero takes no
       part. Where no direction improves all others there is no solution, and the result is
-      zero. α = 0, the plain sum, is `sum_gradient`.
+      zero. With 32 and more gradients whose lengths differ by 24 orders of magnitude, Newton's
+      method may end at its cap; the result is zero then, too, and the step is counted. α = 0,
+      the plain sum, is `sum_gradient`.
 
     Example:
       >>> import gradlab as gl, jax.numpy as jnp

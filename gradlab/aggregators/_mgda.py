@@ -85,9 +85,9 @@ def mgda():
       Multi-Objective Optimization", arXiv:1810.04650, Equation 3.
 
     Differs:
-      The program is solved by an interior-point method on unit gradients, and then exactly
-      on the weights that are not zero, instead of by Frank and Wolfe's iterations
-      (Algorithm 2 of Sener and Koltun), which stop far from the minimum.
+      The program is solved by pivoting on unit gradients, exactly for the weights that are
+      not zero, instead of by Frank and Wolfe's iterations (Algorithm 2 of Sener and Koltun),
+      which stop far from the minimum.
 
     Example:
       >>> import gradlab as gl, jax.numpy as jnp

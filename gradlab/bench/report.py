@@ -86,6 +86,29 @@ def templates(*packages: str) -> jinja2.Environment:
     return environment
 
 
+def frame(heading: str, kicker: str, marks: dict[str, str], marked: str) -> dict[str, Any]:
+    """What the base of all pages reads.
+
+    Args:
+        heading: of the page.
+        kicker: the line above it.
+        marks: the colour of each series, by its label.
+        marked: what the labels are of.
+
+    Returns:
+        Names and values.
+    """
+    return {
+        "heading": heading,
+        "kicker": kicker,
+        "keys": list(marks.items()),
+        "keys_are": marked,
+        "light": theme.LIGHT,
+        "dark": theme.DARK,
+        "plotlyjs": get_plotlyjs(),
+    }
+
+
 def context(results: Results) -> dict[str, Any]:
     """What the page's template reads.
 
@@ -96,7 +119,8 @@ def context(results: Results) -> dict[str, Any]:
         Names and values; a chart is a plotly figure or None.
     """
     scored = score(results)
-    return {
+    marks = {label: theme.mark(results, label) for label in results.optimizers}
+    return frame(results.name, "gradlab bench", marks, "Optimizers") | {
         "results": results,
         "score": scored,
         "interval_method": METHOD,
@@ -104,10 +128,7 @@ def context(results: Results) -> dict[str, Any]:
         "r_max": R_MAX,
         "pieces": PIECES,
         "measures": charts.MEASURE_TITLES,
-        "light": theme.LIGHT,
-        "dark": theme.DARK,
-        "plotlyjs": get_plotlyjs(),
-        "marks": {label: theme.mark(results, label) for label in results.optimizers},
+        "marks": marks,
         "seeds": sorted({trial.seed for trial in results.trials}),
         "unfinished": sum(not trial.finished for trial in results.trials),
         "unmet": [point for point in scored.protocol if not point.met],

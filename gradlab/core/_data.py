@@ -160,6 +160,9 @@ def show_value(value: Any) -> str:
         return f"<traced {value.aval.str_short()}>"
     if isinstance(value, jax.Array | np.ndarray):
         return repr(float(value)) if value.ndim == 0 else _array(value)
+    if isinstance(value, dict) and value:
+        parts = (f"{key!r}: {show_value(item)}" for key, item in value.items())
+        return "{" + ", ".join(parts) + "}"
     if isinstance(value, Frozen):
         return repr(value)
     if isinstance(value, np.dtype):
@@ -170,6 +173,8 @@ def show_value(value: Any) -> str:
 
 
 def _array(value: Any) -> str:
+    if value.ndim > 1:  # too much to read
+        return f"<{value.dtype}[{','.join(map(str, value.shape))}]>"
     return "jnp.array(" + np.array2string(np.asarray(value), separator=", ", threshold=8) + ")"
 
 

@@ -107,7 +107,7 @@ def _set(node: Any, steps: tuple, value: Any, owner: str = "replace") -> Any:
             return {**node, step: new}
         return (*node[:step], new, *node[step + 1 :])
     old = getattr(node, step.name)
-    if rest and isinstance(rest[0], int) and len(rest) == 1:
+    if len(rest) == 1 and not isinstance(rest[0], dataclasses.Field):
         new = _set(old, tuple(rest), _build.coerce(owner, step, value), owner)
     elif rest:
         new = _set(old, tuple(rest), value, owner)

@@ -1,4 +1,6 @@
-"""Trainings with several objectives that a reader can run; they need the extra `bench`.
+"""Trainings that a reader can run; they need the extra `bench`.
+
+With several objectives, a plain sum of the losses beside an aggregator of their gradients:
 
     python -m gradlab.examples.two_task_digits
     python -m gradlab.examples.noisy_labels
@@ -6,4 +8,16 @@
 
 Each compares a plain sum of the losses with an aggregator of their gradients, prints a table and
 writes a page that opens offline: losses, conflicts and the cost of a step. `--tiny` takes seconds.
+
+    python -m gradlab.examples.hyper_cleaning
+
+compares methods for bilevel problems with no cleaning, on digits with wrong labels.
+With gradients of training itself, beside what does without them:
+
+    python -m gradlab.examples.tune_schedule
+    python -m gradlab.examples.class_weights
+    python -m gradlab.examples.maml_sinusoids
+
+Each prints a table and writes a page that opens offline: what came out, and what it cost. `--tiny`
+takes seconds.
 """

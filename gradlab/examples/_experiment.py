@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 import plotly.graph_objects as go
 from jax import lax
-from plotly.offline import get_plotlyjs
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 import gradlab as gl
 from gradlab.aggregators import value_and_jacobian
-from gradlab.bench import formats, theme
-from gradlab.bench.report import templates
+from gradlab.bench import formats
+from gradlab.examples._page import Page, Panel, chart
+from gradlab.examples._timing import in_turns
 
 TOLERANCE = 1e-3
 """A cosine below minus this is a conflict; programs in single precision are solved to 1e-4."""
@@ -32,6 +28,14 @@ BETWEEN, WITH_UPDATE, HARMED = (
     "share of objectives harmed",
 )
 TIME, RATIO = "time of a step", "÷ plain"
+
+NOTE = """Running means over {} steps. A cosine is of two gradients over all parameters, or of a
+gradient and the direction of descent: below zero one objective gains what another loses. Harmed
+are those objectives whose cosine with the direction is below −{}."""
+
+CLOSING = """One run with one seed and one learning rate: it shows what the methods do, not which
+is better. Losses and conflicts are means of the last {} steps, times medians of single steps
+that were made in turns, compiling left out."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -194,14 +198,7 @@ def time_steps(experiment: Experiment, rounds: int, warm_up: int = 3) -> dict[st
         carry = start_of(experiment, way, key)
         program = jax.jit(step_of(experiment, way, False)).lower(carry, key).compile()
         calls[way.label] = lambda program=program, carry=carry: program(carry, key)
-    names, took = list(calls), {label: np.zeros(rounds) for label in calls}
-    for index in range(-warm_up, rounds):
-        for label in names[index % len(names) :] + names[: index % len(names)]:
-            begin = time.perf_counter()
-            jax.block_until_ready(calls[label]())
-            if index >= 0:
-                took[label][index] = time.perf_counter() - begin
-    return took
+    return in_turns(calls, rounds, warm_up)
 
 
 def present(experiment: Experiment, output: Path, tiny: bool) -> Path:
@@ -216,53 +213,33 @@ def present(experiment: Experiment, output: Path, tiny: bool) -> Path:
     for label, durations in took.items():
         outcomes[label].row[TIME] = float(np.median(durations))
         outcomes[label].row[RATIO] = float(np.median(durations / base))
-    table = Table(title=experiment.title)
-    table.add_column("")
-    for label in outcomes:
-        table.add_column(label, justify="right")
-    rows = [(name, [_cell(name, o.row[name]) for o in outcomes.values()])
-            for name in next(iter(outcomes.values())).row]  # fmt: skip
-    for name, cells in rows:
-        table.add_row(escape(name), *cells)
-    Console().print(table)
-    output.mkdir(parents=True, exist_ok=True)
-    path = output / "index.html"
-    path.write_text(_page(experiment, outcomes, rows), encoding="utf-8")
-    print(f"written: {path}")
-    return path
+    names = next(iter(outcomes.values())).row
+    rows = [(name, [_cell(name, o.row[name]) for o in outcomes.values()]) for name in names]
+    length = window(experiment)
+    return Page(
+        experiment.title,
+        experiment.text,
+        list(outcomes),
+        [(running_means(experiment, outcomes), NOTE.format(length, TOLERANCE))],
+        rows,
+        CLOSING.format(length),
+    ).write(output)
 
 
 def _cell(name: str, value: float) -> str:
     return formats.seconds(value) if name == TIME else formats.number(value)
 
 
-def chart(experiment: Experiment, outcomes: Mapping[str, Outcome]) -> go.Figure:
-    """A panel for each series, in which every way is a line: the running mean over steps."""
-    names, length = list(next(iter(outcomes.values())).series), window(experiment)
-    figure = theme.panels("Losses and conflicts", len(names), 360, 280)
-    for panel, name in enumerate(names):
-        theme.set_axes(figure, panel, {"title": {"text": "step"}}, {"nticks": 6})
-        figure.add_annotation(theme.heading(panel, theme.text(name)))
-        for place, (label, outcome) in enumerate(outcomes.items()):
-            mean = np.convolve(outcome.series[name], np.full(length, 1 / length), "valid")
-            figure.add_trace(
-                go.Scatter(
-                    name=theme.text(label), uid=f"s{place}-{panel}", **theme.axes(panel),
-                    x=list(range(length, length + len(mean))), y=theme.compact(mean),
-                    mode="lines", line={"color": _color(place), "width": 2},
-                    hovertemplate="step %{x}: %{y:.4g}",
-                )
-            )  # fmt: skip
-    return figure
+def running_means(experiment: Experiment, outcomes: Mapping[str, Outcome]) -> go.Figure:
+    """A panel for each series, in which every way is a line."""
+    length = window(experiment)
 
+    def line(values: np.ndarray) -> tuple[Any, Any]:
+        mean = np.convolve(values, np.full(length, 1 / length), "valid")
+        return range(length, length + len(mean)), mean
 
-def _color(place: int) -> str:
-    return theme.LIGHT["base" if place == 0 else f"o{place - 1}"]
-
-
-def _page(experiment: Experiment, outcomes: Mapping[str, Outcome], rows: list) -> str:
-    return templates("gradlab.examples").get_template("page.html").render(
-        experiment=experiment, labels=list(outcomes), rows=rows, window=window(experiment),
-        chart=chart(experiment, outcomes), tolerance=TOLERANCE, plotlyjs=get_plotlyjs(),
-        light=theme.LIGHT, dark=theme.DARK,
-    )  # fmt: skip
+    panels = [
+        Panel(name, "step", {label: line(o.series[name]) for label, o in outcomes.items()})
+        for name in next(iter(outcomes.values())).series
+    ]
+    return chart("Losses and conflicts", panels, list(outcomes))

@@ -10,6 +10,9 @@ from gradlab.linalg._codecs import dynamic_map as dynamic_map
 from gradlab.linalg._codecs import encode as encode
 from gradlab.linalg._homogeneous import homogeneous_minimum as homogeneous_minimum
 from gradlab.linalg._implicit import implicit_root as implicit_root
+from gradlab.linalg._krylov import Krylov as Krylov
+from gradlab.linalg._krylov import conjugate_gradient as conjugate_gradient
+from gradlab.linalg._krylov import minres as minres
 from gradlab.linalg._lanczos import eigh as eigh
 from gradlab.linalg._lanczos import extreme_eigenpairs as extreme_eigenpairs
 from gradlab.linalg._lanczos import lanczos as lanczos

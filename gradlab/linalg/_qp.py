@@ -10,16 +10,20 @@ import jax.numpy as jnp
 from jax import lax
 from jax.scipy.linalg import cho_solve
 
+ROUNDS = 12
+
 
 def nonnegative_qp(matrix: jax.Array, linear: jax.Array) -> jax.Array:
     r"""Minimises a quadratic over non-negative vectors.
 
     $$\min_{y \ge 0}\ \tfrac12\, y^\top Q\, y + b^\top y$$
 
-    An interior-point method finds which entries are zero; the others then solve a linear
-    system. The derivative is that of the system, so that it is exact wherever the set of
-    zeros does not change, and finite everywhere: along directions in which Q is singular
-    nothing moves.
+    Principal pivoting in blocks guesses which entries are zero, solves for the others, and
+    changes its mind about all entries of the wrong sign at once; programs on which it does not
+    end in a few rounds start anew from where an interior-point method leads. The derivative is
+    that of the system that the entries solve, so that it is exact wherever the set of zeros
+    does not change, and finite everywhere: along directions in which Q is singular nothing
+    moves.
 
     Args:
       matrix: Q, symmetric and positive semi-definite, of shape `(k, k)`, with a diagonal
@@ -30,16 +34,9 @@ def nonnegative_qp(matrix: jax.Array, linear: jax.Array) -> jax.Array:
     Returns:
       The minimisers y, of shape `(..., k)`; one of them where there are several.
     """
-    if linear.ndim > 1:
-        flat = linear.reshape(-1, linear.shape[-1])
-        return jax.vmap(nonnegative_qp, (None, 0))(matrix, flat).reshape(linear.shape)
-    q, b = lax.stop_gradient((matrix, linear))
-    inside = nonnegative_minimum(lambda y: (q @ y + b, q), b.size, b.dtype)
-    free = _free_entries(q, b, inside)
-    exact = jnp.maximum(_solve_free(matrix, linear, free), 0)
-    # A degenerate program may leave doubt about entries that hardly matter.
-    better = qp_residual(q, b, exact) <= qp_residual(q, b, inside)
-    return jnp.where(better, exact, inside + (exact - lax.stop_gradient(exact)))
+    if not linear.size:
+        return linear
+    return _minimisers(matrix, linear.reshape(-1, linear.shape[-1])).reshape(linear.shape)
 
 
 def qp_residual(matrix: jax.Array, linear: jax.Array, y: jax.Array) -> jax.Array:
@@ -47,34 +44,95 @@ def qp_residual(matrix: jax.Array, linear: jax.Array, y: jax.Array) -> jax.Array
     return jnp.max(jnp.abs(jnp.minimum(y, y @ matrix + linear)), axis=-1, initial=0)
 
 
+@jax.custom_jvp
+def _minimisers(q: jax.Array, b: jax.Array) -> jax.Array:
+    """One minimiser for each row of b."""
+    none = jnp.full(len(b), jnp.inf, b.dtype)
+    near = _pivot(q, b, _Guess.new(b < 0, jnp.zeros_like(b), none))
+    left = ~near.solved
+    inside = jax.vmap(
+        lambda b, left: nonnegative_minimum(lambda y: (q @ y + b, q), b.size, b.dtype, left)
+    )(b, left)
+    residual = jnp.where(left, qp_residual(q, b, inside), jnp.inf)
+    closer = (residual < near.residual)[:, None]
+    best = jnp.where(closer, inside, near.best)
+    anew = _Guess.new(inside > inside @ q + b, best, jnp.minimum(residual, near.residual), left)
+    return _pivot(q, b, anew).best
+
+
+@_minimisers.defjvp
+def _minimisers_jvp(primals: tuple, tangents: tuple) -> tuple:
+    (q, b), (dq, db) = primals, tangents
+    y = _minimisers(q, b)
+    free = lax.stop_gradient(y > y @ q + b)
+    return y, jax.vmap(_solve_free, (None, 0, 0))(q, -(db + y @ dq.T), free)
+
+
 class _Guess(NamedTuple):
+    """Which entries may differ from zero, and the best solutions so far, one in each row."""
+
     rounds: jax.Array
     free: jax.Array
     best: jax.Array
     residual: jax.Array
+    left: jax.Array
+    solved: jax.Array
+
+    @classmethod
+    def new(
+        cls, free: jax.Array, best: jax.Array, residual: jax.Array, left: jax.Array | bool = True
+    ) -> _Guess:
+        left = jnp.broadcast_to(left, residual.shape)
+        return cls(jnp.zeros([], jnp.int32), free, best, residual, left, ~left)
 
 
-def _free_entries(matrix: jax.Array, linear: jax.Array, y: jax.Array) -> jax.Array:
-    """Which entries of a minimiser are not zero, from a point near it."""
-    tolerance = 10 * linear.size * jnp.finfo(linear.dtype).eps
+def _pivot(q: jax.Array, b: jax.Array, start: _Guess) -> _Guess:
+    """Frees entries that want to grow and fixes those that are negative, all at once."""
+    size = b.shape[-1]
+    eps = jnp.finfo(b.dtype).eps
+    tolerance = 4 * size**0.5 * eps
+    eye = jnp.eye(size, dtype=q.dtype)
+    # Enough for a factor of a singular block; the solution is corrected for it.
+    ridged = q + 2 * size * eps * eye
 
-    def unsettled(guess: _Guess) -> jax.Array:
-        return (guess.residual > tolerance) & (guess.rounds < 8)
+    def minimiser(free: jax.Array) -> jax.Array:
+        block = jnp.where(free[:, :, None] & free[:, None, :], ridged, eye)
+        factor = lax.linalg.cholesky(block, symmetrize_input=False)
+
+        def divided(x: jax.Array, transposed: bool) -> jax.Array:
+            return lax.linalg.triangular_solve(
+                factor, x[..., None], left_side=True, lower=True, transpose_a=transposed
+            )[..., 0]
+
+        x = jnp.zeros_like(b)
+        for _ in range(3):
+            x = x + divided(divided(jnp.where(free, -b - x @ q, 0), False), True)
+        return x
 
     def revise(guess: _Guess) -> _Guess:
-        x = _solve_free(matrix, linear, guess.free)
-        residual = qp_residual(matrix, linear, jnp.maximum(x, 0))
-        best = jnp.where(residual < guess.residual, guess.free, guess.best)
-        residual = jnp.minimum(residual, guess.residual)
-        return _Guess(guess.rounds + 1, x > matrix @ x + linear, best, residual)
+        x = minimiser(guess.free)
+        slack = x @ q + b
+        y = jnp.maximum(x, 0)
+        residual = qp_residual(q, b, y)
+        small = tolerance * jnp.maximum(1, jnp.max(y, axis=-1))
+        wrong = jnp.where(guess.free, x, slack) < -small[:, None]
+        solved = residual <= small
+        wrong = wrong & (guess.left & ~solved)[:, None]
+        better = guess.left & (residual < guess.residual)
+        return _Guess(
+            guess.rounds + 1,
+            guess.free ^ wrong,
+            jnp.where(better[:, None], y, guess.best),
+            jnp.where(better, residual, guess.residual),
+            jnp.any(wrong, axis=-1),
+            guess.solved | (guess.left & solved),
+        )
 
-    first = y > matrix @ y + linear
-    start = _Guess(jnp.zeros([], jnp.int32), first, first, jnp.full([], jnp.inf, y.dtype))
-    return lax.while_loop(unsettled, revise, start).best
+    return lax.while_loop(lambda g: jnp.any(g.left) & (g.rounds < ROUNDS), revise, start)
 
 
-def _solve_free(matrix: jax.Array, linear: jax.Array, free: jax.Array) -> jax.Array:
-    """The minimiser of which only some entries may differ from zero, and may be negative."""
+def _solve_free(matrix: jax.Array, rhs: jax.Array, free: jax.Array) -> jax.Array:
+    """Solves for the entries that are free, along directions in which the matrix is regular."""
 
     def masked(q: jax.Array) -> jax.Array:
         return jnp.where(free[:, None] & free, q, jnp.eye(free.size, dtype=q.dtype))
@@ -90,7 +148,7 @@ def _solve_free(matrix: jax.Array, linear: jax.Array, free: jax.Array) -> jax.Ar
         return x + vectors @ (inverse * ((rhs - fixed @ x) @ vectors))
 
     matvec = masked(matrix)
-    rhs = jnp.where(free, -linear, 0)
+    rhs = jnp.where(free, rhs, 0)
     return lax.custom_linear_solve(lambda x: matvec @ x, rhs, solve, symmetric=True)
 
 
@@ -102,7 +160,10 @@ class _Point(NamedTuple):
 
 
 def nonnegative_minimum(
-    derivatives: Callable[[jax.Array], tuple[jax.Array, jax.Array]], size: int, dtype: Any
+    derivatives: Callable[[jax.Array], tuple[jax.Array, jax.Array]],
+    size: int,
+    dtype: Any,
+    wanted: jax.Array | bool = True,
 ) -> jax.Array:
     """Minimises a convex function over non-negative vectors.
 
@@ -112,6 +173,7 @@ def nonnegative_minimum(
       derivatives: gradient and Hessian at a point; the latter with a diagonal near one.
       size: length of the vectors.
       dtype: their dtype.
+      wanted: whether to move at all; where it is false, nothing is computed.
 
     Returns:
       A point near a minimiser, all entries positive.
@@ -151,7 +213,8 @@ def nonnegative_minimum(
             stop,
         )
 
-    start = _Point(jnp.zeros([], jnp.int32), ones, ones, jnp.asarray(1, dtype))
+    gap = jnp.where(wanted, jnp.ones([], dtype), 0)
+    start = _Point(jnp.zeros([], jnp.int32), ones, ones, gap)
     return lax.while_loop(far, advance, start).y if size else ones
 
 

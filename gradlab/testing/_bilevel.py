@@ -16,7 +16,8 @@ from gradlab.core import Data, Entry, Traits
 from gradlab.testing import _protocol
 from gradlab.testing._block_quadratic import BlockQuadratic
 from gradlab.testing._failure import require
-from gradlab.testing._subject import compiled_once, far, flat, interior, map_hyperparameters
+from gradlab.testing._handles import map_numbers
+from gradlab.testing._subject import compiled_once, far, flat, interior
 
 PROBE_STEPS = 8
 SOLVING_STEPS = 3000
@@ -103,10 +104,10 @@ class Probe:
 @functools.lru_cache(maxsize=2)
 def _probe(subject: BilevelSubject) -> Probe:
     base = interior(subject.opt)
-    others = map_hyperparameters(lambda _, x, interval: far(x, interval), base)
+    others = map_numbers(lambda h, x: far(x, h.interval), base)
     leaves, treedef = jax.tree.flatten(base)
     rows = np.tile(np.array(leaves), (len(leaves) + 1, 1))
-    for i, value in enumerate(jax.tree.leaves(others)):
+    for i, value in enumerate(others):
         rows[i + 1, i] = value
     traces = 0
 

@@ -16,16 +16,15 @@ import numpy as np
 
 from gradlab import core
 from gradlab.testing._failure import require
+from gradlab.testing._handles import handles, map_numbers, pick, put, values, with_number
 from gradlab.testing._subject import (
     Subject,
     compiled_once,
     far,
     flat,
     interior,
-    map_hyperparameters,
     problem_params,
     room,
-    with_leaf,
 )
 
 RELATIVE_STEP = 1e-4
@@ -37,7 +36,7 @@ class Probe:
     """What the compiled programs of one subject gave.
 
     Attributes:
-      names: paths of the hyperparameters.
+      names: of the hyperparameters, and of the entries of arrays that are varied.
       base: their values at the interior point.
       steps: finite-difference step for each.
       loss: final loss at the interior point.
@@ -76,19 +75,18 @@ def probe(subject: Subject) -> Probe:
 def _variants(opt: Any, base: np.ndarray, steps: np.ndarray, far_values: list[float]) -> list:
     variants = [opt]
     for i, (x, h) in enumerate(zip(base, steps, strict=True)):
-        variants += [with_leaf(opt, i, float(x + h)), with_leaf(opt, i, float(x - h))]
-        variants.append(with_leaf(opt, i, far_values[i]))
+        variants += [with_number(opt, i, float(x + h)), with_number(opt, i, float(x - h))]
+        variants.append(with_number(opt, i, far_values[i]))
     return variants
 
 
 def _probe(subject: Subject) -> Probe:
     params = problem_params(jnp.float64)
     opt = interior(subject.opt)
-    names = tuple(core.hyperparameters(opt))
-    base = np.array([float(x) for x in jax.tree.leaves(opt)])
-    ranges = core.intervals(opt).values()
-    steps = RELATIVE_STEP * np.array([room(x, r) for x, r in zip(base, ranges, strict=True)])
-    far_values = jax.tree.leaves(map_hyperparameters(lambda _, x, interval: far(x, interval), opt))
+    names = tuple(handle.name for handle in handles(opt))
+    base = np.array(values(opt))
+    steps = RELATIVE_STEP * np.array(map_numbers(lambda h, x: room(x, h.interval), opt))
+    far_values = map_numbers(lambda h, x: far(x, h.interval), opt)
     traces = 0
 
     def run(opt: Any, params: Any) -> tuple[jax.Array, jax.Array]:
@@ -102,7 +100,7 @@ def _probe(subject: Subject) -> Probe:
     looped = [single(variant, params) for variant in variants]
     for i, x in enumerate(base):
         for value in np.linspace(x, far_values[i], VALUES):
-            single(with_leaf(opt, i, float(value)), params)
+            single(with_number(opt, i, float(value)), params)
     single_traces = traces
     direction = jax.tree.map(jnp.cos, params)
     h = 1e-6
@@ -123,7 +121,7 @@ def _probe(subject: Subject) -> Probe:
         mapped=np.asarray(mapped),
         losses=np.array([float(value) for value, _ in looped]),
         traces=single_traces,
-        reverse=np.array([float(x) for x in jax.tree.leaves(by_opt)]),
+        reverse=np.array([float(x) for x in pick(opt, by_opt)]),
         forward=np.asarray(forward),
         params_reverse=float(flat(by_params) @ flat(direction)),
         params_forward=float(params_forward),
@@ -134,24 +132,25 @@ def _probe(subject: Subject) -> Probe:
 def _derivatives(subject: Subject, opt: Any, params: Any, direction: Any) -> tuple:
     """Reverse and forward derivatives of the final loss, as one program."""
     final = functools.partial(_final_loss, subject)
-    leaves, treedef = jax.tree.flatten(opt)
-    leaves = [jnp.asarray(x, params["gain"].dtype) for x in leaves]
-    opt = treedef.unflatten(leaves)
+    dtype = params["gain"].dtype
+    opt = jax.tree.map(lambda x: jnp.asarray(x, dtype), opt)
+    base = jnp.array(pick(opt, opt), dtype)
     still = jax.tree.map(jnp.zeros_like, params)
 
-    def push(row: jax.Array, direction: Any) -> jax.Array:
-        tangent = treedef.unflatten(list(row))
-        return jax.jvp(final, (opt, params), (tangent, direction))[1]
+    def at(numbers: jax.Array, params: Any) -> jax.Array:
+        return final(put(opt, list(numbers)), params)
 
-    rows = jnp.eye(len(leaves) + 1, dtype=params["gain"].dtype)
+    def push(row: jax.Array, direction: Any) -> jax.Array:
+        return jax.jvp(at, (base, params), (row, direction))[1]
+
+    n = len(base)
+    rows = jnp.eye(n + 1, dtype=dtype)
     directions = jax.tree.map(
-        lambda d, z: (
-            jnp.concatenate([jnp.stack([z] * len(leaves)), d[None]]) if leaves else d[None]
-        ),
+        lambda d, z: jnp.concatenate([jnp.stack([z] * n), d[None]]) if n else d[None],
         direction,
         still,
     )
-    forward = jax.vmap(push)(rows[:, : len(leaves)], directions)
+    forward = jax.vmap(push)(rows[:, :n], directions)
     return jax.grad(final, argnums=(0, 1))(opt, params), forward[:-1], forward[-1]
 
 
@@ -228,7 +227,8 @@ def check_finite_at_zero(subject: Subject) -> str:
     by, forward = compiled_once(functools.partial(_one_direction, subject))(subject.opt, params)
     named = dict(zip(core.hyperparameters(subject.opt), jax.tree.leaves(by[0]), strict=True))
     for name, value in named.items():
-        require(np.isfinite(value), f"float32, reverse mode: the derivative by {name} is {value}")
+        finite = bool(np.all(np.isfinite(value)))
+        require(finite, f"float32, reverse mode: the derivative by {name} is {value}")
     require(
         all(bool(jnp.all(jnp.isfinite(x))) for x in jax.tree.leaves(by[1])),
         "float32, reverse mode: a derivative by the initial parameters is not finite",

@@ -15,7 +15,8 @@ from gradlab import core
 from gradlab.core import Data, Entry, Traits
 from gradlab.testing import _protocol
 from gradlab.testing._failure import require
-from gradlab.testing._subject import compiled_once, far, flat, map_hyperparameters, with_leaf
+from gradlab.testing._handles import handles, map_numbers, with_number
+from gradlab.testing._subject import compiled_once, far, flat
 
 KEYS = 256
 """How often a stochastic estimate is drawn, to look at its mean."""
@@ -156,17 +157,15 @@ def check_data(subject: HypergradientSubject) -> str:
         traces += 1
         return subject.estimate(*arguments)
 
-    run, names = compiled_once(counted), core.hyperparameters(subject.opt)
-    others = jax.tree.leaves(
-        map_hyperparameters(lambda _, x, interval: far(x, interval), subject.opt)
-    )
+    run, names = compiled_once(counted), [handle.name for handle in handles(subject.opt)]
+    others = map_numbers(lambda h, x: far(x, h.interval), subject.opt)
     # In float64: how a solver gets there shows in its last digits only.
     with jax.enable_x64(True):
         problem, key = QuadraticProblem.make(jnp.float64), jax.random.PRNGKey(0)
         x = problem.outer_variables()
         base = flat(run(subject.opt, problem, x, key))
         for i, (name, value) in enumerate(zip(names, others, strict=True)):
-            other = flat(run(with_leaf(subject.opt, i, value), problem, x, key))
+            other = flat(run(with_number(subject.opt, i, value), problem, x, key))
             same = np.allclose(base, other, rtol=1e-12, atol=0)
             require(not same, f"{name} has no effect: another value gives the same hypergradient")
     require(traces == 1, f"other values of its hyperparameters took {traces} traces, not one")

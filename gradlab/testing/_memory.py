@@ -16,7 +16,7 @@ from gradlab.testing._subject import OBJECTIVES, Subject
 SIZE = 2**22
 ALLOWED = 0.25
 
-AS_USERS_COMPILE = {"xla_cpu_use_fusion_emitters": True}
+AS_USERS_COMPILE: dict[str, str | bool] = {"xla_cpu_use_fusion_emitters": True}
 """Options of JAX's own, for what is said of a program whatever the environment's flags are."""
 
 

@@ -14,7 +14,8 @@ import optax
 
 from gradlab import core
 from gradlab.testing._failure import require
-from gradlab.testing._subject import Subject, map_hyperparameters, problem_params, step
+from gradlab.testing._handles import changed_leaf, handles, is_array
+from gradlab.testing._subject import Subject, problem_params, step
 
 
 def check_protocol(subject: Subject) -> str:
@@ -49,7 +50,7 @@ def traced_tolerance(opt: Any) -> float:
     One minus a decay loses the digits that the decay shares with one; iterations on
     matrices amplify rounding.
     """
-    decays = [float(x) for x in jax.tree.leaves(opt) if 0 < x < 1]
+    decays = [float(x) for x in jax.tree.leaves(opt) if np.ndim(x) == 0 and 0 < x < 1]
     return max([1e-4, *(2e-5 * 0.001 / (1 - decay) for decay in decays)])
 
 
@@ -67,21 +68,24 @@ def check_data(subject: Any) -> str:
     opt = subject.opt
     leaves, treedef = jax.tree.flatten(opt)
     require(
-        all(isinstance(x, float) for x in leaves),
-        f"every leaf of a configured optimizer is a float, but there are {leaves}",
+        all(isinstance(x, float) or is_array(x) for x in leaves),
+        f"every leaf of a configured optimizer is a float or an array with an axis, "
+        f"but there are {leaves}",
     )
+    arrays = [path for path, x in core.hyperparameters(opt).items() if is_array(x)]
     require(len(core.hyperparameters(opt)) == len(leaves), "two hyperparameters have the same path")
     for twin in (treedef.unflatten(leaves), pickle.loads(pickle.dumps(opt)), copy.deepcopy(opt)):
         require(twin == opt and (twin != opt) is False, "a copy does not equal the original")
-        require(hash(twin) == hash(opt), "a copy has another hash")
+        _check_hash(twin, opt, arrays, "a copy has another hash")
         require(jax.tree.structure(twin) == treedef, "a copy has another tree structure")
     if subject.make is not None:
         twin = subject.make()
         require(twin == opt, "the same arguments give unequal optimizers")
-        require(hash(twin) == hash(opt), "the same arguments give other hashes")
+        _check_hash(twin, opt, arrays, "the same arguments give other hashes")
     for path, value in core.hyperparameters(opt).items():
+        replaced = core.hyperparameters(core.replace(opt, {path: value}))
         require(
-            core.hyperparameters(core.replace(opt, {path: value})) == core.hyperparameters(opt),
+            same_numbers(replaced, core.hyperparameters(opt)),
             f"replace does not take the path {path!r} that is printed",
         )
     data = core.data_of(opt)
@@ -90,6 +94,24 @@ def check_data(subject: Any) -> str:
         "repr is not its name",
     )
     return f"{len(leaves)} leaves"
+
+
+def same_numbers(left: dict[str, Any], right: dict[str, Any]) -> bool:
+    """Whether two dicts have the same keys and equal numbers or arrays."""
+    return left.keys() == right.keys() and all(np.array_equal(x, right[k]) for k, x in left.items())
+
+
+def _check_hash(twin: Any, opt: Any, arrays: list[str], message: str) -> None:
+    """Equal values have equal hashes; what holds an array has none, and says which."""
+    if not arrays:
+        require(hash(twin) == hash(opt), message)
+        return
+    try:
+        hash(twin)
+    except TypeError as error:
+        require(arrays[0] in str(error), f"hashing an array raises without its path: {error}")
+    else:
+        require(False, f"it has a hash although {arrays[0]} is an array")
 
 
 def check_schedulable(subject: Subject) -> str:
@@ -148,23 +170,22 @@ def check_bad_input(subject: Subject) -> str:
 
 def check_ranges(subject: Any) -> None:
     """A hyperparameter out of its range is refused with argument, value and bound."""
-    tried = []
-
-    def attempt(path: str, x: float, interval: core.Interval) -> float:
-        for bad in (interval.low - 1.0, interval.high + 1.0, float("nan")):
-            if np.isfinite(bad) or np.isnan(bad):
-                tried.append((path, bad, interval))
-        return x
-
-    map_hyperparameters(attempt, subject.opt)
-    for path, bad, interval in tried:
+    tried = [
+        (handle, bad)
+        for handle in handles(subject.opt)
+        for bad in (handle.interval.low - 1.0, handle.interval.high + 1.0, float("nan"))
+        if np.isfinite(bad) or np.isnan(bad)
+    ]
+    for handle, bad in tried:
+        path, interval = handle.path, handle.interval
         try:
-            core.replace(subject.opt, {path: bad})
+            core.replace(subject.opt, {path: changed_leaf(subject.opt, handle, bad)})
         except ValueError as error:
             name = path.rsplit(".", 1)[-1].split("[")[0]
             require(name in str(error), f"{path}={bad} raises without the name: {error}")
             if np.isfinite(bad):
-                shown = str(bad) in str(error) and str(interval) in str(error)
+                number = f"{bad:g}" if handle.entry else str(bad)  # as an array shows it
+                shown = number in str(error) and str(interval) in str(error)
                 require(shown, f"{path}={bad} raises without value and bound: {error}")
         else:
             require(False, f"{path}={bad} is accepted although the range is {interval}")

@@ -19,6 +19,7 @@ import numpy as np
 
 from gradlab import core
 from gradlab.core import Entry, Traits, Transform
+from gradlab.testing._handles import Handle, map_numbers, put, with_number
 
 STEPS = 20
 DESCENT = -0.005
@@ -169,7 +170,7 @@ class Subject:
     def decides_elsewhere(self, index: int) -> bool:
         """Whether a hyperparameter changes the step that follows infinite gradients."""
         opt = interior(self.opt)
-        other = jax.tree.leaves(map_hyperparameters(lambda _, x, interval: far(x, interval), opt))
+        other = map_numbers(lambda h, x: far(x, h.interval), opt)
         with jax.enable_x64(True):
             params = problem_params(jnp.float64)
             gradients = self.gradients(params)
@@ -181,7 +182,7 @@ class Subject:
                     updates, state = opt.update(g, state, params, **self.required_extra(params))
                 return np.asarray(flat(updates))
 
-            one, two = last(opt), last(with_leaf(opt, index, float(other[index])))
+            one, two = last(opt), last(with_number(opt, index, float(other[index])))
         finite = bool(np.all(np.isfinite(one)) and np.all(np.isfinite(two)))
         return finite and not np.allclose(one, two, rtol=1e-12, atol=1e-12)
 
@@ -224,13 +225,14 @@ def interior(opt: Transform) -> Transform:
     would drown in rounding.
     """
 
-    def move(path: str, x: float, interval: core.Interval) -> float:
+    def move(handle: Handle, x: float) -> float:
+        interval = handle.interval
         moved = 1e-3 if abs(x) < 1e-3 else x
         if moved >= interval.high:
             moved = x - 1e-3 * (interval.high - max(interval.low, x - 1))
         return moved if interval.contains(np.asarray(moved * (1 + 1e-4))) else x
 
-    return map_hyperparameters(move, opt)
+    return put(opt, map_numbers(move, opt))
 
 
 def room(x: float, interval: core.Interval) -> float:
@@ -248,21 +250,3 @@ def far(x: float, interval: core.Interval) -> float:
         if math.isfinite(candidate) and candidate != x and interval.contains(np.asarray(candidate)):
             return candidate
     raise ValueError(f"no other value than {x} in {interval}")
-
-
-def map_hyperparameters(
-    function: Callable[[str, float, core.Interval], Any], opt: Transform
-) -> Any:
-    """Applies `function(path, value, interval)` to every hyperparameter."""
-    ranges = core.intervals(opt)
-    leaves, treedef = jax.tree.flatten(opt)
-    paths = core.hyperparameters(opt)
-    return treedef.unflatten(
-        [function(path, x, ranges[path]) for path, x in zip(paths, leaves, strict=True)]
-    )
-
-
-def with_leaf(opt: Transform, index: int, value: float) -> Transform:
-    """The optimizer with its leaf number `index` changed."""
-    leaves, treedef = jax.tree.flatten(opt)
-    return treedef.unflatten([*leaves[:index], value, *leaves[index + 1 :]])

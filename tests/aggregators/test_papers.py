@@ -92,6 +92,7 @@ ARGUMENTS = {
     "per_class_normalized_mean": {},
     "alternating_tasks": {"steps_each": 2},
     "gradient_harmonization": {"threshold": -0.4},
+    "pcd": {"tau": 0.3, "b2": 0.8, "eps_root": 0.01},
 }
 
 
@@ -198,6 +199,7 @@ OTHERS = [
     "sdmgrad",
     "excess_mtl",
     "fairgrad",
+    "pcd",
 ]
 
 
@@ -236,6 +238,48 @@ def test_torchjd_with_nash_mtl():
             np.testing.assert_allclose(mine, theirs, rtol=curve.rtol, atol=curve.atol)
             agreed += 1
     assert agreed >= 8
+
+
+def test_torchjd_with_mgda_stops_further_from_the_optimality_conditions():
+    # The shortest vector u of a convex hull has <g, u> >= <u, u> for all its corners g.
+    for curve in curves("mgda"):
+        ours = run(gl.mgda(), curve.gradients)
+        for matrix, mine in zip(curve.gradients, ours, strict=True):
+            size = np.sum(matrix**2, axis=1).max()
+            assert mine @ mine - np.min(matrix @ mine) <= 1e-12 * size
+        gaps = [u @ u - np.min(m @ u) for m, u in zip(curve.gradients, curve.updates, strict=True)]
+        assert max(gaps) > 1e-4  # the reason of the tolerance of these curves
+
+
+def test_torchjd_with_cagrad_reaches_no_better_direction_in_the_ball():
+    gains = []
+    for curve in curves("cagrad"):
+        ours = run(gl.cagrad(0.5), curve.gradients)
+        for matrix, mine, theirs in zip(curve.gradients, ours, curve.updates, strict=True):
+            if not mine.any():  # the kink, where the paper's rule divides by zero
+                continue
+            mean = matrix.mean(axis=0)
+            radius = 0.5 * np.linalg.norm(mean)
+            assert np.linalg.norm(mine - mean) <= radius * (1 + 1e-12)
+            size = np.sum(matrix**2, axis=1).max()
+            gains.append((np.min(matrix @ mine) - np.min(matrix @ theirs)) / size)
+    assert min(gains) >= -1e-14
+    assert max(gains) > 1e-6  # the reason of the tolerance of these curves
+
+
+def test_torchjd_with_nash_mtl_misses_the_bargain_by_more():
+    (curve,) = curves("nash_mtl")
+
+    def error(matrix, u):
+        weights = np.linalg.lstsq(matrix.T, u)[0]
+        products = weights * (matrix @ u)
+        return np.abs(products / products.mean() - 1).max()
+
+    ours = run(gl.nash_mtl(9), curve.gradients)
+    mine = [error(m, u) for m, u in zip(curve.gradients, ours, strict=True)]
+    theirs = [error(m, u) for m, u in zip(curve.gradients, curve.updates, strict=True)]
+    assert max(mine) <= 1e-12
+    assert min(theirs) > 1e-9
 
 
 @pytest.mark.parametrize("curve", curves("constant_weights"), ids=lambda c: c.name)
@@ -304,6 +348,37 @@ def test_preferences():
         state = opt.init(jnp.zeros(COLUMNS))
         with pytest.raises(ValueError, match=r"pref_vector has shape \(2,\) for 4 objectives"):
             opt.update(jnp.asarray(equal[0]), state)
+
+
+def test_pcd_gives_the_others_their_share_and_the_first_one_its_length():
+    values = stacks() - 1.2 * stacks().mean(axis=1, keepdims=True)[:, :, :1]
+    shares = (0.1, 0.4, 0.0)
+    updates = run(gl.pcd(ROWS, shares, 0.0, 0.0), values)
+    np.testing.assert_allclose(
+        np.linalg.norm(updates, axis=1), np.linalg.norm(values[:, 0], axis=1), rtol=1e-12
+    )
+    for matrix, u in zip(values, updates, strict=True):
+        units = matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
+        # Before it was lengthened or shortened, the direction was the first one plus others.
+        weights = np.linalg.lstsq(units.T, u)[0]
+        products = units[1:] @ u / weights[0]
+        assert np.all(products >= np.array(shares) - 1e-9)
+        assert np.all(np.minimum(products - shares, weights[1:] / weights[0]) <= 1e-9)
+    with pytest.raises(ValueError, match=r"tau has shape \(2,\) for 3 objectives after the first"):
+        run(gl.pcd(ROWS, (0.1, 0.2)), values)
+
+
+def test_pcd_drops_and_counts_constraints_that_no_direction_meets():
+    opt = gl.pcd(3, 0.1)
+    rows = jnp.array([[1.0, 1.0], [0.0, 1.0], [0.0, -2.0]])
+    update, state = opt.update(rows, opt.init(jnp.zeros(2)))
+    np.testing.assert_allclose(update, rows[0], rtol=1e-6)
+    assert state.unsolved == 1
+    # What is opposite to the first one and wants nothing leaves no direction at all.
+    update, state = gl.pcd(2, 0.0).update(
+        jnp.array([[1.0, 0.0], [-3.0, 0.0]]), opt.init(rows)._replace(squares=jnp.zeros(2))
+    )
+    np.testing.assert_array_equal(update, 0)
 
 
 def test_the_gramian_is_all_that_a_weighting_sees():

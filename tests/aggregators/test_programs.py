@@ -74,15 +74,26 @@ def test_a_program_without_a_solution_is_counted(name):
     assert state.unsolved == 2
 
 
-@pytest.mark.parametrize("name", ["mgda", "cagrad", "dualproj", "nash_mtl"])
-def test_many_objectives(name):
-    for kind, rows in gradients(256):
-        if kind not in ("independent", "badly scaled"):
-            continue
-        gram = jnp.asarray(rows @ rows.T, jnp.float32)
-        weights, state = step(name, 256, "float32")(gram)
-        assert jnp.all(jnp.isfinite(weights))
-        assert state.unsolved == 0, kind
+MANY = [
+    pytest.param(name, dtype, marks=[pytest.mark.slow] * (name == "upgrad" or dtype == "float64"))
+    for dtype in ("float32", "float64")
+    for name in MAKERS
+]
+
+
+@pytest.mark.parametrize(("name", "dtype"), MANY)
+def test_many_objectives(name, dtype):
+    with jax.enable_x64(dtype == "float64"):
+        for kind, rows in gradients(256):
+            # Where lengths of many gradients differ by 24 orders of magnitude, FairGrad's Newton
+            # steps end at their cap, as its docstring says.
+            kinds = ("independent",) if name == "fairgrad" else ("independent", "badly scaled")
+            if kind not in kinds:
+                continue
+            rows = np.asarray(rows, dtype)
+            weights, state = step(name, 256, dtype)(jnp.asarray(rows @ rows.T))
+            assert jnp.all(jnp.isfinite(weights))
+            assert state.unsolved == 0, kind
 
 
 def test_programs_in_a_batch_equal_one_after_the_other():

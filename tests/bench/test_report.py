@@ -4,8 +4,6 @@ import dataclasses
 import json
 import math
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 
 import pytest
@@ -14,8 +12,7 @@ from plotly.offline import get_plotlyjs
 from gradlab.bench.report import render, write
 from gradlab.bench.results import Trial
 from tests.bench.synthetic import realistic, results_of, sweep_of
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+from tests.browser import browse, needs_browser
 
 
 @pytest.fixture(scope="module")
@@ -166,9 +163,6 @@ def test_waiting_running_and_diverged_trials_are_shown_as_such():
         assert word in page
 
 
-needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH")
-
-
 @pytest.mark.browser
 @needs_browser
 def test_a_browser_draws_the_charts_without_errors_or_requests(results, tmp_path):
@@ -192,21 +186,3 @@ def test_the_browser_check_notices_an_error_and_a_request(tmp_path):
     _, errors, requests = browse(path, tmp_path)
     assert "missing is not defined" in errors[0]
     assert requests == ["http://example.invalid/x.png"]
-
-
-def browse(path, folder):
-    """The page after its script ran, what the console said, and what the page asked the web for."""
-    log = folder / "net.json"
-    command = [
-        str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic",
-        "--no-first-run", "--disable-background-networking", "--disable-component-update",
-        "--disable-sync", f"--user-data-dir={folder / 'profile'}", "--enable-logging=stderr",
-        "--v=0", f"--log-net-log={log}", "--window-size=1280,2000", "--virtual-time-budget=20000",
-        "--dump-dom", path.as_uri(),
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    errors = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    events = [event.get("params", {}) for event in json.loads(log.read_text())["events"]]
-    # The browser itself asks for updates; only what a page loads is filed under its own address.
-    mine = [e for e in events if "file://" in str(e.get("network_isolation_key"))]
-    return done.stdout, errors, sorted({e["url"] for e in mine if e["url"].startswith("http")})

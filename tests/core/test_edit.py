@@ -222,3 +222,11 @@ def test_jitted_init_is_sharded_like_the_parameters_when_told():
     assert adam.count.sharding.is_fully_replicated
     eager = opt.init(params)
     assert eager[1][0].mu["w"].sharding.is_equivalent_to(split, 2)
+
+
+def test_a_number_in_a_dict_is_checked_where_it_is_replaced():
+    opt = gl.meta.learned_rnn()
+    changed = gl.replace(opt, {"weights['bias']": jnp.ones(1)})
+    assert float(changed.weights["bias"][0]) == 1.0
+    with pytest.raises(ValueError, match="is NaN"):
+        gl.replace(opt, {"weights['bias']": jnp.full(1, jnp.nan)})

@@ -11,9 +11,11 @@ from plotly.offline import get_plotlyjs
 from typer.testing import CliRunner
 
 import gradlab as gl
+from gradlab import problems
 from gradlab.aggregators import value_and_jacobian
 from gradlab.examples import _experiment, auxiliary_loss, noisy_labels, two_task_digits
 from gradlab.examples._experiment import BETWEEN, HARMED, TOLERANCE, WITH_UPDATE
+from tests.browser import browse, needs_browser
 
 EXAMPLES = {
     "two_task_digits": two_task_digits,
@@ -137,3 +139,43 @@ def test_an_example_prints_its_table_and_writes_a_page_with_its_charts(
     assert {trace["name"] for trace in data} == set(ways)
     for column in ("time of a step", "÷ plain", *(key for key in series)):
         assert f"<td>{column}</td>" in own
+
+
+def test_the_gradient_of_an_image_that_is_all_but_certain_keeps_its_digits():
+    made = noisy_labels.tiny()
+    images = jnp.repeat(jnp.asarray(problems.digits()[0][0][:1]), 10, axis=0)
+    batch = images, jnp.arange(10), jnp.ones(10, bool)
+
+    def found(params, batch, label):
+        return jax.grad(lambda p: made.losses(p, batch)[label])(params)
+
+    params = made.init(jax.random.key(0))
+    losses = np.asarray(made.losses(params, batch))
+    label = int(losses.argmin())
+    # The last layer's weights by a factor for which the second label is e**-12 as likely.
+    factor = 12 / (np.sort(losses)[1] - losses[label])
+    params[-1] = jax.tree.map(lambda x: factor * x, params[-1])
+    assert 1e-6 < made.losses(params, batch)[label] < 1e-4
+    single = jax.tree.leaves(found(params, batch, label))
+    with jax.enable_x64(True):
+        wide = jax.tree.map(lambda x: jnp.asarray(np.asarray(x), jnp.float64), (params, images))
+        double = jax.tree.leaves(found(wide[0], (wide[1], *batch[1:]), label))
+    for one, other in zip(single, double, strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-4 * np.abs(other).max())
+
+
+@pytest.mark.browser
+@needs_browser
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_a_browser_draws_the_page_without_errors_or_requests(name, tmp_path, monkeypatch, outcomes):
+    module, found = EXAMPLES[name], outcomes[name]
+    monkeypatch.setattr(_experiment, "run", lambda experiment: found)
+    seconds = {label: np.ones(1) for label in found}
+    monkeypatch.setattr(_experiment, "time_steps", lambda experiment, rounds: seconds)
+    path = _experiment.present(module.tiny(), tmp_path / "new", tiny=True)
+    document, errors, requests = browse(path, tmp_path)
+    assert 'data-ready="yes"' in document
+    drawn = len(re.findall(r'class="trace scatter traces\d', document))
+    assert drawn == len(found) * len(next(iter(found.values())).series)
+    assert errors == []
+    assert requests == []

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 
@@ -148,6 +149,39 @@ class Sometimes(Toy):
         return super().update(updates, state, params, **extra)
 
 
+MIX = np.array([0.5, -0.25, 1.0], np.float32)
+
+
+class Weighted(Toy):
+    """Mixes three functions of the gradient by an array of weights."""
+
+    weights: Any = hyper("[-9, 9]")
+
+    def leaf(self, h, g, v):
+        update, v = super().leaf(h, g, v)
+        return update * (3 + self.mixed(h.weights, jnp.tanh(jnp.stack([g, g / 2, 1 + 0 * g])))), v
+
+    def mixed(self, weights, features):
+        return jnp.tensordot(weights, features, 1)
+
+
+class LeavesOutAWeight(Weighted):
+    def mixed(self, weights, features):
+        return super().mixed(weights.at[2].set(0.0), features)
+
+
+class StopsAWeight(Weighted):
+    def mixed(self, weights, features):
+        return super().mixed(weights.at[0].set(jax.lax.stop_gradient(weights[0])), features)
+
+
+class NaNWeight(Weighted):
+    """A derivative by the middle weight, of which no number is tried, is not finite."""
+
+    def mixed(self, weights, features):
+        return super().mixed(weights, features) + jnp.sqrt(weights[1] - MIX[1])
+
+
 class LateState(NamedTuple):
     """A count, and a key that is not read at once."""
 
@@ -196,6 +230,44 @@ def test_a_rule_of_ones_own_passes_every_promise(healthy):
 def test_a_broken_promise_is_named(rule, promise, words):
     with pytest.raises(testing.ContractError, match=words):
         testing.check_transformation(core.build(rule), promises=[promise])
+
+
+@pytest.mark.parametrize(
+    ("rule", "promise", "words"),
+    [
+        (LeavesOutAWeight, "every hyperparameter is consumed", r"weights\[2\] has no effect"),
+        (StopsAWeight, "hypergradients equal finite differences", r"derivative by weights\[0\]"),
+        (NaNWeight, "hypergradients are finite at zero", "derivative by weights is"),
+    ],
+)
+def test_a_broken_promise_about_an_array_is_named_with_the_entry(rule, promise, words):
+    with pytest.raises(testing.ContractError, match=words):
+        testing.check_transformation(core.build(rule, weights=MIX), promises=[promise])
+
+
+def test_an_optimizer_that_holds_an_array_must_have_no_hash(monkeypatch):
+    rule = core.build(Weighted, weights=MIX)
+    assert testing.check_transformation(rule, promises=["it is data"]).kept
+    monkeypatch.setattr(core.Transform, "__hash__", lambda opt: 1)
+    with pytest.raises(testing.ContractError, match="a hash although weights is an array"):
+        testing.check_transformation(rule, promises=["it is data"])
+
+
+def test_an_array_may_be_a_hyperparameter():
+    promises = [
+        "it is data",
+        "bad input is refused",
+        "one trace for all values",
+        "vmap over a stack equals a loop",
+        "every hyperparameter is consumed",
+        "hypergradients equal finite differences",
+        "hypergradients are finite at zero",
+        "dtypes are stable",
+    ]
+    report = testing.check_transformation(core.build(Weighted, weights=MIX), promises=promises)
+    assert list(report.kept) == promises
+    # Three entries of the array and three numbers.
+    assert report.kept["every hyperparameter is consumed"].startswith("6 ")
 
 
 def test_what_decides_only_after_an_overflow_has_an_effect():
