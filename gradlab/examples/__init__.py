@@ -6,17 +6,13 @@ With several objectives, a plain sum of the losses beside an aggregator of their
     python -m gradlab.examples.noisy_labels
     python -m gradlab.examples.auxiliary_loss
 
-Each compares a plain sum of the losses with an aggregator of their gradients, prints a table and
-writes a page that opens offline: losses, conflicts and the cost of a step. `--tiny` takes seconds.
-
-    python -m gradlab.examples.hyper_cleaning
-
-compares methods for bilevel problems with no cleaning, on digits with wrong labels.
-With gradients of training itself, beside what does without them:
+With gradients of training itself, beside what does without them; the last compares methods for
+bilevel problems with no cleaning, on digits with wrong labels:
 
     python -m gradlab.examples.tune_schedule
     python -m gradlab.examples.class_weights
     python -m gradlab.examples.maml_sinusoids
+    python -m gradlab.examples.hyper_cleaning
 
 Each prints a table and writes a page that opens offline: what came out, and what it cost. `--tiny`
 takes seconds.
