@@ -150,7 +150,7 @@ ENTRY = core.Entry(
     paper=("andrychowicz2016learning",),
     # Small steps and a short range: the logarithm of a tiny gradient is too steep for finite
     # differences.
-    example={"learning_rate": 1e-3, "log_range": 3.0},
+    example={"learning_rate": 1e-3, "log_range": 5.0},
     search_space={"learning_rate": (1e-3, 0.1, "log")},
     traits=core.Traits(
         smooth=False,
