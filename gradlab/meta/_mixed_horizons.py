@@ -86,8 +86,10 @@ def mixed_horizons(
       Meta-Gradient Reinforcement Learning, arXiv:2111.00206v1.
 
     Differs:
-      The paper's losses are those of reinforcement learning; here they are any. Horizons and
-      weights are arguments, and the weights' default, the same for all, is this library's.
+      The paper's losses are those of reinforcement learning; here they are any. Of the paper only
+      its abstract was at hand: that horizons are mixed by a weighted sum of outer losses from one
+      start is a reading of it. Horizons and weights are arguments, and the weights' default, the
+      same for all, is this library's.
 
     Example:
       >>> import gradlab as gl, jax, jax.numpy as jnp

@@ -7,6 +7,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from gradlab.examples import hyper_cleaning as study
 
@@ -77,6 +79,20 @@ def test_the_page_and_the_table_say_the_same(outcomes, tmp_path):
         assert f"| {' | '.join(row)} |" in text
     figure = study.chart(study.tiny(), outcomes)
     assert {trace.name for trace in figure.data} == set(CHOSEN)
+
+
+def test_the_example_prints_its_table_and_writes_page_and_table(outcomes, tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "run", lambda _: outcomes)
+    app, table = typer.Typer(), tmp_path / "table.md"
+    app.command()(study.main)
+    given = ["--tiny", "--output", str(tmp_path / "page"), "--table", str(table)]
+    done = CliRunner().invoke(app, given)
+    assert done.exit_code == 0, done.output
+    assert study.NOTHING in done.output
+    assert table.read_text() == study.markdown(study.tiny(), outcomes)
+    page = (tmp_path / "page" / "index.html").read_text()
+    assert not re.search(r'<(?:script|link)[^>]*(?:src|href)="http', page)  # it loads nothing
+    assert all(name in page for name in CHOSEN)
 
 
 def test_the_committed_table_has_every_method_over_five_seeds():

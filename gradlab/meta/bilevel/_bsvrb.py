@@ -85,7 +85,7 @@ def bsvrb(
       sampled_blocks: $|I_t|$, at least 1 and at most the number of blocks. None: all.
 
     Returns:
-      The method. Its state holds x and three more like it less one, and y and five more like it.
+      The method. Its state holds x and two more like it, and y and five more like it.
 
     Raises:
       TypeError: a value of the wrong kind; a step without `key`.

@@ -136,8 +136,7 @@ def learned_mlp(
 
     Args:
       weights: of the network, as `gl.meta.mlp_weights` makes them: `w0` (21, n), `b0` (n,),
-        `w1` (n, n), `b1` (n,), `w2` (n, 2), `b2` (2,). None: trained ones that come with the
-        package.
+        `w1` (n, n), `b1` (n,), `w2` (n, 2), `b2` (2,). None: the trained ones.
       learning_rate: rate η [parameter units per unit of d], in [0, inf), or a schedule. The
         trained weights are made for its default.
       decays: decays of the three averages of gradients, each in [0, 1).

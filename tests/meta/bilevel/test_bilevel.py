@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 import gradlab as gl
+from gradlab.meta.bilevel._neumann import implicit_hypergradient, neumann_hypergradient
+from gradlab.testing._block_quadratic import BlockQuadratic
 from gradlab.testing._subject import compiled_once
 from tests.paper import bilevel as paper
 
@@ -297,6 +299,19 @@ def test_the_first_order_hypergradient_comes_closer_as_the_penalty_grows():
         state = solve(method, problem, x, 2 * x, 3)
         errors.append(abs(float((x - state.x) / 3e-9) - exact))
     assert errors[0] > 5 * errors[1] > 25 * errors[2]
+
+
+@pytest.mark.parametrize("estimate", [neumann_hypergradient, implicit_hypergradient])
+def test_hypergradients_at_the_inner_solution_are_the_closed_form(estimate):
+    known = BlockQuadratic.make()
+    problem = meta.BilevelProblem(known.outer, known.inner)
+    (x, _), batches = known.variables(jnp.float64), meta.Batches(*known.batches(jnp.float64))
+    flat = np.concatenate([leaf.ravel() for leaf in jax.tree.leaves(x)])
+    y = {"w": jnp.asarray(known.inner_solution(flat))}
+    settings = (0.8, 200) if estimate is neumann_hypergradient else (0.0, 50)
+    found = compiled_once(lambda x, y: estimate(problem, x, y, batches, *settings))(x, y)
+    found = np.concatenate([leaf.ravel() for leaf in jax.tree.leaves(found)])
+    np.testing.assert_allclose(found, known.hypergradient(flat), rtol=1e-5)
 
 
 METHODS = {
