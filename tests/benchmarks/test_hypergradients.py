@@ -44,7 +44,7 @@ def test_torchopt_cannot_differentiate_by_betas():
         META_ADAM.build(dataclasses.replace(SMALL, by=("b1",)))
 
 
-def test_only_ours_is_finite_where_gradients_are_exactly_zero():
+def test_where_gradients_are_exactly_zero_ours_is_finite_and_optaxs_is_not():
     run = dataclasses.replace(SMALL, by=RATE, eps_root=0.0)
     assert math.isfinite(PLAIN.of(run).call()["learning_rate"])
     assert math.isnan(OPTAX.of(run).call()["learning_rate"])
