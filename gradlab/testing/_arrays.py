@@ -207,12 +207,20 @@ def check_sharding(subject: Subject) -> str:
     """State is sharded like its parameter, and eight devices give one device's numbers."""
     if jax.device_count() < 8:
         return "not tried: fewer than 8 devices"
+    # In float64: what iterations on matrices make of another order of sums is no promise.
+    with jax.enable_x64(True):
+        error = _sharding_error(subject)
+    require(error < 1e-9, f"eight devices differ from one by {error:.1e}")
+    return f"eight devices differ by {error:.1e}"
+
+
+def _sharding_error(subject: Subject) -> float:
     mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     placed = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
     draw = np.random.default_rng(4)
-    params = {"w": jnp.asarray(draw.normal(size=(16, 4)), jnp.float32)}
+    params = {"w": jnp.asarray(draw.normal(size=(16, 4)), jnp.float64)}
     shape = subject.like_gradients(params)["w"].shape
-    gradients = {"w": jnp.asarray(draw.normal(size=shape), jnp.float32)}
+    gradients = {"w": jnp.asarray(draw.normal(size=shape), jnp.float64)}
     split = jax.device_put(params, placed)
     lead = (None,) * (gradients["w"].ndim - 2)
     split_gradients = jax.device_put(
@@ -227,6 +235,4 @@ def check_sharding(subject: Subject) -> str:
     run = compiled_once(lambda g, s, p: _update(subject, subject.opt, g, s, p)[0])
     many = np.asarray(run(split_gradients, state, split)["w"])
     one = np.asarray(run(gradients, subject.opt.init(params), params)["w"])
-    error = np.max(np.abs(many - one)) / max(1e-6, float(np.max(np.abs(one))))
-    require(error < 1e-5, f"eight devices differ from one by {error:.1e}")
-    return f"eight devices differ by {error:.1e}"
+    return float(np.max(np.abs(many - one)) / max(1e-6, float(np.max(np.abs(one)))))
