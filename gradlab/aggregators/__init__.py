@@ -35,6 +35,9 @@ from gradlab.aggregators._pcgrad import pcgrad as pcgrad
 from gradlab.aggregators._per_class_normalized_mean import (
     per_class_normalized_mean as per_class_normalized_mean,
 )
+from gradlab.aggregators._plwf_credit_assignment import (
+    plwf_credit_assignment as plwf_credit_assignment,
+)
 from gradlab.aggregators._random_weights import random_weights as random_weights
 from gradlab.aggregators._rotograd import rotograd as rotograd
 from gradlab.aggregators._sdmgrad import sdmgrad as sdmgrad

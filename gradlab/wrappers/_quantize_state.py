@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import optax
+from jax import lax
 
 from gradlab import core
 from gradlab.core import Params, Updates, static
@@ -38,6 +39,8 @@ class QuantizeState(core.Wrapper):
     def init(self, params: Params) -> QuantizeStateState:
         state = self.inner.rule.init(params)
         self.codec.check(self.owner(), "codec", state, params)
+        # Zeros, as a rule, which XLA would encode itself, number by number, when it compiles.
+        state = lax.optimization_barrier(state)
         return QuantizeStateState(self.state_codec.narrowed(state, params))
 
     def update(

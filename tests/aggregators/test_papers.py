@@ -88,6 +88,7 @@ ARGUMENTS = {
     "gradnorm": {"learning_rate": 0.02, "alpha": 1.2},
     "bloop": {"weight": 0.4, "b1": 0.8},
     "agem": {},
+    "plwf_credit_assignment": {},
     "orthogonal_backward": {"eta": 0.7},
     "per_class_normalized_mean": {},
     "alternating_tasks": {"steps_each": 2},
@@ -389,3 +390,10 @@ def test_the_gramian_is_all_that_a_weighting_sees():
     np.testing.assert_allclose(weights @ stacks()[0], update, rtol=1e-5, atol=1e-6)
     with pytest.raises(TypeError, match="trimmed_mean needs the gradients themselves"):
         gl.aggregators.weights_from_gramian(gl.trimmed_mean(), gram, ())
+
+
+def test_credit_assignment_of_two_objectives_is_pcgrad():
+    values = stacks()[:, :2]
+    pcgrad = run(gl.pcgrad(key=0), values)
+    np.testing.assert_allclose(run(gl.plwf_credit_assignment(), values), pcgrad, rtol=1e-12)
+    assert (np.einsum("ti,ti->t", values[:, 0], values[:, 1]) < 0).any()

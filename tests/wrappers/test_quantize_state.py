@@ -259,6 +259,13 @@ def test_codes_are_sharded_like_their_parameters():
     np.testing.assert_allclose(many["w"], one["w"], rtol=1e-5)
 
 
+def test_zeros_are_encoded_when_a_program_runs_not_when_it_is_compiled():
+    # The compiler takes half a minute for 20M of them.
+    init = jax.jit(gl.quantize_state(gl.adamw(1e-2)).init)
+    text = init.lower(jax.ShapeDtypeStruct((64, 80), jnp.float32)).compile().as_text()
+    assert " maximum(" in text
+
+
 def test_what_is_taken_for_a_second_moment_is_never_negative():
     params = _subject.problem_params()
     seen = set()
