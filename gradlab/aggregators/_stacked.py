@@ -13,6 +13,9 @@ from jax.tree_util import keystr
 from gradlab import core
 from gradlab.core import Params, Updates
 
+BLOCK = 4096
+"""Coordinates of a block of long gradients, whose inner products are taken one after the other."""
+
 
 class Cone(NamedTuple):
     """Gradients by their lengths and the cosines between them, whatever their scales.
@@ -71,11 +74,40 @@ def inner_products(left: Updates, right: Updates) -> jax.Array:
     total: Any = 0.0
     for x, y in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True):
         dtype = jnp.promote_types(jnp.float32, jnp.result_type(x, y))
-        x, y = jnp.asarray(x, dtype), jnp.asarray(y, dtype)
-        axes = tuple(range(1, x.ndim))
-        inner = jnp.tensordot(x, y.conj(), (axes, axes), precision=lax.Precision.HIGHEST)
-        total = total + jnp.real(inner)
+        total = total + _inner(jnp.asarray(x, dtype), jnp.asarray(y, dtype))
     return total
+
+
+def _at_once(x: jax.Array, y: jax.Array) -> jax.Array:
+    axes = tuple(range(1, x.ndim))
+    return jnp.real(jnp.tensordot(x, y.conj(), (axes, axes), precision=lax.Precision.HIGHEST))
+
+
+def _in_blocks(x: jax.Array, y: jax.Array) -> jax.Array:
+    """The same, some thousand coordinates after the other."""
+    x, y = x.reshape(len(x), -1), y.reshape(len(y), -1)
+    whole = x.shape[1] - x.shape[1] % BLOCK
+
+    def add(i: Any, total: jax.Array) -> jax.Array:
+        a, b = (lax.dynamic_slice_in_dim(z, i * BLOCK, BLOCK, 1) for z in (x, y))
+        return total + _at_once(a, b)
+
+    return lax.fori_loop(0, whole // BLOCK, add, _at_once(x[:, whole:], y[:, whole:]))
+
+
+@jax.custom_jvp
+def _inner(x: jax.Array, y: jax.Array) -> jax.Array:
+    # XLA on CPU copies one of two long matrices that meet along their rows.
+    if x.size < 2 * BLOCK * len(x):
+        return _at_once(x, y)
+    return lax.platform_dependent(x, y, cpu=_in_blocks, default=_at_once)
+
+
+# A loop that slices would be transposed into one that adds arrays of full size.
+@_inner.defjvp
+def _inner_jvp(primals: tuple, tangents: tuple) -> tuple[jax.Array, jax.Array]:
+    (x, y), (dx, dy) = primals, tangents
+    return _inner(x, y), _at_once(dx, y) + _at_once(x, dy)
 
 
 def regularized(gram: jax.Array, eps: Any) -> jax.Array:
