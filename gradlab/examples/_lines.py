@@ -16,6 +16,7 @@ from rich.table import Table
 
 from gradlab.bench import theme
 from gradlab.bench.report import templates
+from gradlab.examples._page import mark
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,15 +59,11 @@ def chart(panels: Sequence[Panel]) -> go.Figure:
                 go.Scatter(
                     name=theme.text(label), uid=f"s{index}-{place}", **theme.axes(place),
                     x=theme.compact(x), y=theme.compact(values), mode="lines",
-                    line={"color": _color(index), "width": 2},
+                    line={"color": theme.LIGHT[mark(index)], "width": 2},
                     hovertemplate="%{x}: %{y:.4g}",
                 )
             )  # fmt: skip
     return figure
-
-
-def _color(index: int) -> str:
-    return theme.LIGHT["base" if index == 0 else f"o{index - 1}"]
 
 
 def show(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
