@@ -15,6 +15,7 @@ from gradlab import core
 from gradlab.core import Data, Entry, Traits
 from gradlab.testing import _protocol
 from gradlab.testing._block_quadratic import BlockQuadratic
+from gradlab.testing._claims import key_decides
 from gradlab.testing._failure import require
 from gradlab.testing._handles import map_numbers
 from gradlab.testing._subject import compiled_once, far, flat, interior
@@ -286,18 +287,10 @@ def check_converges(subject: BilevelSubject) -> str:
 def check_stochastic(subject: BilevelSubject) -> str:
     """The key decides, or has no effect."""
     state, run = subject.start(subject.opt), subject.compiled
-    one, same, other = (
+    steps = [
         np.asarray(flat(run(subject.opt, state, jax.random.PRNGKey(seed)))) for seed in (0, 0, 1)
-    )
-    require(np.array_equal(one, same), "the same key gives another step")
-    varies = not np.array_equal(one, other)
-    word = "claims" if subject.traits.stochastic else "denies"
-    effect = "has an" if varies else "has no"
-    require(
-        varies == subject.traits.stochastic,
-        f"it {word} being stochastic, but the key {effect} effect",
-    )
-    return "the key decides" if varies else "deterministic"
+    ]
+    return key_decides(steps, subject.traits.stochastic, "step")
 
 
 PROMISES: dict[str, Callable[[Any], str]] = {

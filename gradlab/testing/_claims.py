@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from functools import partial
 from typing import Any
@@ -260,3 +260,23 @@ def check_conditionals(subject: Subject) -> str:
     )
     require(mapped >= single, f"{single - mapped} of {single} conditionals are lost under vmap")
     return f"{single} conditionals"
+
+
+def key_decides(found: Sequence[np.ndarray], claimed: bool, what: str) -> str:
+    """The claim to be stochastic, against what two equal keys and another one gave.
+
+    Args:
+      found: what came of a key, of the same key, and of another one.
+      claimed: whether the method says that it is stochastic.
+      what: what comes of a key, for messages.
+
+    Returns:
+      What was seen.
+    """
+    one, same, other = found
+    require(np.array_equal(one, same), f"the same key gives another {what}")
+    varies = not np.array_equal(one, other)
+    word = "claims" if claimed else "denies"
+    effect = "has an" if varies else "has no"
+    require(varies == claimed, f"it {word} being stochastic, but the key {effect} effect")
+    return "the key decides" if varies else "deterministic"

@@ -14,6 +14,7 @@ from jax.flatten_util import ravel_pytree
 from gradlab import core
 from gradlab.core import Data, Entry, Traits
 from gradlab.testing import _protocol
+from gradlab.testing._claims import key_decides
 from gradlab.testing._failure import require
 from gradlab.testing._handles import handles, map_numbers, with_number
 from gradlab.testing._subject import compiled_once, far, flat
@@ -241,16 +242,8 @@ def check_dtypes(subject: HypergradientSubject) -> str:
 def check_stochastic(subject: HypergradientSubject) -> str:
     """The key decides, or there is none."""
     problem = QuadraticProblem.make()
-    one, same, other = (np.asarray(flat(subject.at(problem, seed=seed))) for seed in (0, 0, 1))
-    require(np.array_equal(one, same), "the same key gives another estimate")
-    varies = not np.array_equal(one, other)
-    word = "claims" if subject.traits.stochastic else "denies"
-    effect = "has an" if varies else "has no"
-    require(
-        varies == subject.traits.stochastic,
-        f"it {word} being stochastic, but the key {effect} effect",
-    )
-    return "the key decides" if varies else "deterministic"
+    estimates = [np.asarray(flat(subject.at(problem, seed=seed))) for seed in (0, 0, 1)]
+    return key_decides(estimates, subject.traits.stochastic, "estimate")
 
 
 PROMISES: dict[str, Callable[[Any], str]] = {

@@ -48,15 +48,15 @@ class BlockMethod(BilevelMethod):
     sampled_blocks: int | None = static(convert=core.optional(core.count_at_least(1)))
 
     def first(self, y: Any) -> Any:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has to define first")
 
     def block(
         self, problem: BilevelProblem, x: Any, y: Any, solution: Any, batches: Batches
     ) -> tuple[Any, Any, Any]:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has to define block")
 
     def settle(self, solution: Any, residuals: Any) -> tuple[Any, Any]:
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has to define settle")
 
     def start(self, problem: BilevelProblem, x: Any, y: Any, batches: Batches) -> BlocksState:
         blocks = block_count(self.owner(), y)
