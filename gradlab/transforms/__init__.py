@@ -27,6 +27,9 @@ from gradlab.transforms._clip_largest_coordinates import (
 from gradlab.transforms._gradient_annealing import gradient_annealing as gradient_annealing
 from gradlab.transforms._grokfast_ema import grokfast_ema as grokfast_ema
 from gradlab.transforms._grokfast_ma import grokfast_ma as grokfast_ma
+from gradlab.transforms._hager_zhang_linesearch import (
+    scale_by_hager_zhang_linesearch as scale_by_hager_zhang_linesearch,
+)
 from gradlab.transforms._hebbian_orthogonal_projection import (
     hebbian_orthogonal_projection as hebbian_orthogonal_projection,
 )

@@ -125,7 +125,13 @@ ENTRY = core.Entry(
     scale_by_backtracking_linesearch,
     formula="lr = min(i lr, max_lr) d^k, least k with f(p + lr u) <= f(p) + c lr <u, grad f>",
     paper=("armijo1966minimization", "vaswani2019painless"),
-    example={"max_backtracking_steps": 12},
+    example={
+        "max_backtracking_steps": 12,
+        "slope_rtol": 0.2,
+        "decrease_factor": 0.3,
+        "increase_factor": 1.2,
+        "max_learning_rate": 0.03,
+    },
     search_space={"decrease_factor": (0.3, 0.9, "linear"), "increase_factor": (1.0, 4.0, "log")},
     needs=("value", "grad", "value_fn", "descent"),
     traits=core.Traits(

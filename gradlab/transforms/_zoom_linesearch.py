@@ -129,7 +129,14 @@ ENTRY = core.Entry(
     scale_by_zoom_linesearch,
     formula="f(p + lr u) <= f(p) + c1 lr <u, g>, |<u, grad f(p + lr u)>| <= c2 |<u, g>|",
     paper=("nocedal2006numerical", "hager2006algorithm"),
-    example={"max_linesearch_steps": 12},
+    example={
+        "max_linesearch_steps": 3,
+        "max_learning_rate": 0.12,
+        "increase_factor": 10.0,
+        "slope_rtol": 0.01,
+        "curv_rtol": 0.05,
+        "approx_dec_rtol": 0.01,
+    },
     search_space={"curv_rtol": (0.1, 0.9, "linear"), "slope_rtol": (1e-5, 0.1, "log")},
     needs=("value", "grad", "value_fn", "descent"),
     traits=core.Traits(

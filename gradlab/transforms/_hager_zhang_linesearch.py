@@ -1,0 +1,208 @@
+"""The line search of Hager and Zhang, which sees a decrease that rounding hides."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from gradlab import core
+from gradlab.core import Params, Scalar, hyper, static
+from gradlab.transforms._hager_zhang_search import Point, search
+from gradlab.transforms._ray import LineSearch, Ray, init_like_optax, slope
+
+
+class HagerZhangLinesearchState(NamedTuple):
+    """The step, and the objective where it ended."""
+
+    learning_rate: Any
+    value: Any
+    grad: Any
+    info: Any
+
+
+class HagerZhangLinesearch(LineSearch):
+    """Brackets a step with slopes of opposite sign, and closes in by secants."""
+
+    max_linesearch_steps: int = static(convert=core.count_at_least(1))
+    max_learning_rate: Scalar | None = hyper("(0, inf]")
+    slope_rtol: Scalar = hyper("(0, 0.5)")
+    curv_rtol: Scalar = hyper("(0, 1)")
+    approx_dec_rtol: Scalar = hyper("[0, inf)")
+    bisection_weight: Scalar = hyper("(0, 1)")
+    shrink_factor: Scalar = hyper("(0, 1)")
+    increase_factor: Scalar = hyper("(1, inf)")
+    initial_factor: Scalar = hyper("(0, inf)")
+    probe_factor: Scalar = hyper("(0, inf)")
+    growth_factor: Scalar = hyper("(0, inf)")
+    initial_guess_strategy: str = static(convert=core.one_of("interpolate", "keep", "one"))
+
+    def init(self, params: Params) -> HagerZhangLinesearchState:
+        state = init_like_optax(optax.scale_by_zoom_linesearch(1), params)
+        return HagerZhangLinesearchState(*state._replace(learning_rate=0 * state.learning_rate))
+
+    def search(self, ray: Ray, state: Any) -> Any:
+        dtype, infinite = state.learning_rate.dtype, jnp.full_like(state.learning_rate, jnp.inf)
+        value_and_grad = jax.value_and_grad(ray.objective)
+
+        def evaluate(step: jax.Array) -> tuple:
+            place = jax.tree.map(lambda x, u: x + step * u, ray.start, ray.direction)
+            value, grad = value_and_grad(place)
+            return value.astype(dtype), slope(ray.direction, grad).astype(dtype), grad
+
+        at_zero = slope(ray.direction, ray.grad).astype(dtype)
+        start = Point(jnp.zeros_like(infinite), ray.value, at_zero, ray.grad, infinite, infinite)
+        bound = infinite if self.max_learning_rate is None else self.max_learning_rate
+        last, again = state.learning_rate, state.learning_rate > 0
+        guess = jnp.where(again, last, _first_guess(self.initial_factor, ray, start))
+        if self.initial_guess_strategy == "one":
+            guess = jnp.ones_like(guess)
+        probe = again & (self.initial_guess_strategy == "interpolate")
+        found, count = search(self, evaluate, start, guess, probe, bound)
+        level = (at_zero == 0) & (count == 0)  # at a stationary point there is nothing to miss
+        errors = (jnp.where(level, 0.0, x) for x in (found.decrease_error, found.curvature_error))
+        info = optax.ZoomLinesearchInfo(count, *errors)
+        return HagerZhangLinesearchState(found.step, found.value, found.grad, info)
+
+
+def _first_guess(factor: Any, ray: Ray, start: Point) -> jax.Array:
+    """I0: a step that changes the largest parameter, or the value, by a part of itself."""
+    size, length = (_largest(tree).astype(start.step.dtype) for tree in (ray.start, ray.direction))
+    by_value = core.divide(factor * jnp.abs(start.value), jnp.abs(start.slope))
+    guess = jnp.where(size > 0, core.divide(factor * size, length), by_value)
+    return jnp.where((guess > 0) & jnp.isfinite(guess), guess, 1.0)
+
+
+def _largest(tree: Any) -> jax.Array:
+    sizes = [jnp.max(jnp.abs(x), initial=0) for x in jax.tree.leaves(tree)]
+    return jnp.max(jnp.stack([jnp.asarray(size, sizes[0].dtype) for size in sizes]))
+
+
+@core.builds(HagerZhangLinesearch)
+def scale_by_hager_zhang_linesearch(
+    max_linesearch_steps: int = 50,
+    max_learning_rate: Scalar | None = None,
+    slope_rtol: Scalar = 0.1,
+    curv_rtol: Scalar = 0.9,
+    approx_dec_rtol: Scalar = 1e-6,
+    bisection_weight: Scalar = 0.5,
+    shrink_factor: Scalar = 0.66,
+    increase_factor: Scalar = 5.0,
+    initial_factor: Scalar = 0.01,
+    probe_factor: Scalar = 0.1,
+    growth_factor: Scalar = 2.0,
+    initial_guess_strategy: str = "interpolate",
+):
+    r"""The Hager–Zhang search finds a step by slopes, where rounding hides the decrease, too.
+
+    $$\varphi(\eta) \le \varphi(0) + \delta\,\eta\,\varphi'(0),\ \
+    \varphi'(\eta) \ge \sigma\varphi'(0)\quad\text{or}\quad
+    (2\delta - 1)\varphi'(0) \ge \varphi'(\eta) \ge \sigma\varphi'(0),\ \
+    \varphi(\eta) \le \varphi(0) + \epsilon|\varphi(0)|$$
+
+    with $\varphi(\eta) = f(\theta + \eta u)$. The second pair, the approximate Wolfe
+    conditions, needs no difference of values that are equal but for rounding. Trial steps grow
+    until the slope turns; the interval is narrowed by two secant steps a round, by halving it
+    where that is too slow. u are the updates that it is handed, which have to point downhill: it
+    stands behind what makes a step of gradients.
+
+    Args:
+      max_linesearch_steps: evaluations of value and gradient at most, at least 1.
+      max_learning_rate: the longest step η, in (0, inf]; None is no bound.
+      slope_rtol: the part δ of the decrease that the slope promises, in (0, 0.5).
+      curv_rtol: how much of the slope may be left, σ in (0, 1), not below `slope_rtol`.
+      approx_dec_rtol: how much the value may rise, ε in [0, inf), in multiples of itself.
+      bisection_weight: where an interval that holds a bump is cut, θ in (0, 1).
+      shrink_factor: what a round has to shorten the interval to, γ in (0, 1), or it is halved.
+      increase_factor: what a step is multiplied by while none is long enough, ρ in (1, inf).
+      initial_factor: the first step of all, ψ₀ in (0, inf), in multiples of the largest
+        parameter over the largest update (of value over slope where all parameters are zero).
+      probe_factor: the part ψ₁ of the last step, in (0, inf), whose value is looked at to
+        interpolate the first trial step.
+      growth_factor: what the last step is multiplied by instead, ψ₂ in (0, inf), where that
+        value tells nothing.
+      initial_guess_strategy: `"interpolate"` begins in this way, `"keep"` with the last step,
+        `"one"` with one, as suits (quasi-)Newton steps.
+
+    Returns:
+      The transformation, for `update(updates, state, params, value=f(params), grad=its gradient,
+      value_fn=f)`; extra arguments that `f` takes by name are handed on to it. State: five
+      numbers and 1 × params in the parameters' dtype, the gradient where the step ended, for
+      `value_and_grad_from_state`. Both errors in `info` are zero where the conditions hold.
+      Where no step was found that decreases the objective enough, and along updates that do not
+      point downhill, `info.decrease_error` is inf and the step zero.
+
+    Raises:
+      TypeError: `value`, `grad` or `value_fn` is missing.
+      ValueError: a hyperparameter outside its range, or no parameters.
+
+    References:
+      Hager and Zhang, "A New Conjugate Gradient Method with Guaranteed Descent and an Efficient
+      Line Search", SIAM J. Optim. 16(1), 2005, section 4: B0–B3, I0–I2, L0–L3, S1–S4, T1 and T2,
+      U0–U3; "Algorithm 851: CG_DESCENT", ACM TOMS 32(1), 2006, and the authors' Fortran code.
+
+    Differs:
+      One evaluation at a time, gives value and slope, the probe included. The tolerance of the
+      value is that of 2005, ε|φ(0)|; the code of 2006 averages it over steps and begins with the
+      ordinary Wolfe conditions. In I0 the updates stand in the place of −g. Where the objective
+      is not finite, the search goes on between there and the last step where it was (the papers
+      do not say). When all evaluations are used up, the lowest point with enough decrease is
+      taken. Parameters below 32 bits are searched along in float32. The step is constant to
+      derivatives.
+
+    Example:
+      >>> import gradlab as gl, jax
+      >>> opt = gl.chain(gl.sgd(1.0), gl.scale_by_hager_zhang_linesearch())
+      >>> def objective(x):
+      ...     return 5.0 * x**2
+      >>> value, grad = jax.value_and_grad(objective)(1.0)
+      >>> update, state = opt.update(
+      ...     grad, opt.init(1.0), 1.0, value=value, grad=grad, value_fn=objective
+      ... )
+      >>> round(float(state[1].learning_rate), 4), int(state[1].info.num_linesearch_steps)
+      (0.025, 3)
+    """
+
+
+def _with_bumps(params: Params, given: dict[str, Any]) -> dict[str, Any]:
+    """An objective with bumps: without any, an interval never has to be searched for in U3."""
+
+    def objective(p: Params) -> jax.Array:
+        total = sum((jnp.sum(jnp.real(x)) for x in jax.tree.leaves(p)), jnp.zeros([]))
+        return (1 + 0.54 * jnp.cos(1.83 * total)) * jnp.real(given["value_fn"](p)) + 10.0
+
+    value, grad = jax.value_and_grad(objective)(params)
+    return {"value": value, "grad": grad, "value_fn": objective}
+
+
+ENTRY = core.Entry(
+    scale_by_hager_zhang_linesearch,
+    formula="(2 d - 1) <u, g> >= <u, grad f(p + lr u)> >= s <u, g>, f(p + lr u) <= f(p) + e |f|",
+    paper=("hager2005new", "hager2006algorithm"),
+    example={
+        "max_linesearch_steps": 12,
+        "max_learning_rate": 0.84,
+        "slope_rtol": 0.105,
+        "curv_rtol": 0.026,
+        "approx_dec_rtol": 0.0014,
+        "bisection_weight": 0.35,
+        "shrink_factor": 0.36,
+        "increase_factor": 8.0,
+        "initial_factor": 0.0082,
+        "probe_factor": 0.065,
+        "growth_factor": 4.25,
+    },
+    search_space={"slope_rtol": (1e-3, 0.3, "log"), "curv_rtol": (0.3, 0.9, "linear")},
+    needs=("value", "grad", "value_fn", "descent"),
+    traits=core.Traits(
+        elementwise=False,
+        smooth=False,
+        kinks="Where another trial step is accepted, the step jumps.",
+        biased="The step that was found is constant: how the search would have ended elsewhere "
+        "is left out.",
+        narrow_state="The gradient at the end of a step has the parameters' dtype.",
+    ),
+    extra=_with_bumps,
+)
