@@ -41,7 +41,8 @@ class Progress(NamedTuple):
         one.
       width: of the interval at the last L1.
       slow: whether the interval is compared with that width when U3 is through.
-      best: the lowest point so far that decreases the objective enough; the start before.
+      best: the lowest point so far that decreases the objective enough; before there is one the
+        start, with the errors of the last trial.
       done: whether the search is over.
     """
 
@@ -66,14 +67,16 @@ def search(
     Args:
       h: the rule with its hyperparameters.
       evaluate: from a step to value, slope and gradient.
-      start: the point at zero, its slope negative; if not, nothing is looked for.
+      start: the point at zero. Where its slope is not negative, nothing is looked for, and the
+        slope is how far the decrease is missed.
       guess: the first trial step, without `probe`.
       probe: whether the trial step is to be interpolated from the value at `probe_factor` times
         the last one, `guess`.
       bound: the longest step.
 
     Returns:
-      The point that was found, and the number of evaluations. The start, if none was found.
+      The point that was found, and the number of evaluations. If none was found, the start, with
+      the errors of the last trial.
     """
     zero, value, slope = jnp.zeros_like(start.step), start.value, start.slope
     limit = value + h.approx_dec_rtol * jnp.abs(value)
@@ -122,6 +125,8 @@ def search(
         accepted = (c.decrease_error <= 0) & (c.curvature_error <= 0)
         better = (c.decrease_error <= 0) & (c.value < p.best.value)
         best = jax.tree.map(lambda new, old: jnp.where(accepted | better, new, old), c, p.best)
+        missed = _missing(start, c.decrease_error, c.curvature_error)
+        best = jax.tree.map(lambda x, y: jnp.where(best.step == 0, x, y), missed, best)
         stuck = jnp.where(expands, c.step >= bound, ~((trial > a) & (trial < b)))
         after = Progress(
             count=p.count + 1,
@@ -145,6 +150,7 @@ def search(
         )
         return jax.tree.map(lambda x, y: jnp.where(at[PROBE], x, y), guessed, after)
 
+    descends = (slope < 0) & jnp.isfinite(value)
     begin = Progress(
         count=jnp.zeros([], jnp.int32),
         phase=jnp.where(probe, PROBE, BRACKET),
@@ -155,11 +161,15 @@ def search(
         slope_b=slope,
         width=zero + jnp.inf,
         slow=jnp.zeros([], bool),
-        best=start,
-        done=~(slope < 0) | ~jnp.isfinite(value),
+        best=_missing(start, jnp.where(slope >= 0, slope, jnp.inf), zero),
+        done=~descends,
     )
     end = lax.while_loop(lambda p: ~p.done & (p.count < h.max_linesearch_steps), advance, begin)
     return end.best, end.count
+
+
+def _missing(start: Point, decrease_error: jax.Array, curvature_error: jax.Array) -> Point:
+    return start._replace(decrease_error=decrease_error, curvature_error=curvature_error)
 
 
 def _secant(a: Any, slope_a: Any, b: Any, slope_b: Any) -> jax.Array:

@@ -36,7 +36,9 @@ def descend(
 
     def step(carry: Any, _: Any) -> tuple[Any, Any]:
         x, state = carry
-        value, grad = again(x, state=state, **extra) if reuse else jax.value_and_grad(fn)(x, **extra)
+        value, grad = (
+            again(x, state=state, **extra) if reuse else jax.value_and_grad(fn)(x, **extra)
+        )
         given = {"value": value, "grad": grad, "value_fn": fn, **extra}
         updates, state = opt.update(grad, state, x, **given)
         x = optax.apply_updates(x, updates)
@@ -64,9 +66,7 @@ def assert_is_optax(ours: Any, theirs: Any, steps: int = 50) -> None:
 def along(fn: Callable[[Any], Any], opt: Any, x: Any, update: Any) -> Any:
     """One step along an update, from a fresh state; the parameters, and the state."""
     value, grad = jax.value_and_grad(fn)(x)
-    updates, state = opt.update(
-        update, opt.init(x), x, value=value, grad=grad, value_fn=fn
-    )
+    updates, state = opt.update(update, opt.init(x), x, value=value, grad=grad, value_fn=fn)
     return x + updates, state
 
 

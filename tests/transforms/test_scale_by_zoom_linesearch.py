@@ -26,7 +26,11 @@ def test_optax_gives_the_same_steps_and_states(settings):
 
 def test_the_strong_wolfe_conditions_hold_on_hard_rays():
     opt = gl.scale_by_zoom_linesearch(
-        40, slope_rtol=1e-3, curv_rtol=0.1, approx_dec_rtol=None, increase_factor=5.0,
+        40,
+        slope_rtol=1e-3,
+        curv_rtol=0.1,
+        approx_dec_rtol=None,
+        increase_factor=5.0,
         stepsize_precision=0.0,
     )
     found = hard_rays.searched(opt)
