@@ -129,10 +129,8 @@ class Solver(Data):
         else:
             # How the solution was found has no part in its derivative.
             solver, start = jax.tree.map(_roots.held, (self, self.prepared(init)))
-            numbers, problem = _roots.separated(fn, start, args, kwargs)
-            numbers = jax.tree.map(_roots.held, numbers)
-            found = solver._repeated(lambda x: problem(x, numbers), start)
-            found = jax.tree.map(_roots.held, found)
+            problem = quiet(lambda x: fn(x, *args, **kwargs), start)
+            found = jax.tree.map(_roots.held, solver._repeated(problem, start))
             params = self._with_derivative(fn, found)(None, *args, **kwargs)
         error, steps = jax.tree.map(lax.stop_gradient, (found.error, found.steps))
         converged = self.met(found)
@@ -236,6 +234,18 @@ class Solver(Data):
         return jax.tree.map(lambda x: x * factor.astype(x.dtype), params)
 
 
-def difference(left: Any, right: Any) -> Any:
-    """The difference of two trees."""
-    return jax.tree.map(jnp.subtract, left, right)
+def fitting(owner: str, x: Any, value: Any) -> Any:
+    """A value that has to be a tree like the unknowns, in their dtypes.
+
+    Raises:
+      ValueError: it is another tree; the message names the path.
+    """
+    _roots.check_like(owner, x, value)
+    return jax.tree.map(lambda x, v: jnp.asarray(v, x.dtype), x, value)
+
+
+def quiet(fn: Function, x: Any) -> Function:
+    """A function of one tree, like x, without a derivative by what it closes over."""
+    numbers, of = _roots.separated(fn, x, (), {})
+    numbers = jax.tree.map(_roots.held, numbers)
+    return lambda x: of(x, numbers)
