@@ -20,6 +20,7 @@ _TRAITS = {
     "regularizer": ("smooth", "kinks", "complex", "stochastic"),
     "hypergradient": ("stochastic", "biased"),
     "bilevel": ("stochastic",),
+    "solver": (),
 }
 """Traits that say something about functions that are no gradient transformations."""
 
@@ -122,7 +123,7 @@ def state_bytes_per_parameter(entry: catalog.Entry) -> float | None:
 
     None for what is not called with parameters alone.
     """
-    if entry.kind in ("hypergradient", "bilevel"):
+    if entry.kind in ("hypergradient", "bilevel", "solver"):
         return None
     shapes = {
         "weights": jax.ShapeDtypeStruct((256, 256), jnp.float32),

@@ -48,17 +48,23 @@ class Interval:
 ANY_REAL = Interval(-math.inf, math.inf, True, True)
 
 
-def hyper(interval: str = "(-inf, inf)", *, default: Any = dataclasses.MISSING) -> Any:
+def hyper(
+    interval: str = "(-inf, inf)",
+    *,
+    default: Any = dataclasses.MISSING,
+    convert: Callable[[Any], Any] | None = None,
+) -> Any:
     """Declares a hyperparameter of a rule, a leaf with a range.
 
     Args:
       interval: the values that make sense, such as `"[0, 1)"`.
       default: the value for rules that are built without naming it.
+      convert: brings what a user gives into data that has leaves of its own, or None.
 
     Returns:
       A dataclass field.
     """
-    metadata = {"interval": Interval.parse(interval)}
+    metadata = {"interval": Interval.parse(interval), "convert": convert}
     return dataclasses.field(default=default, metadata=metadata)
 
 
