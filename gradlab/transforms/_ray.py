@@ -69,7 +69,12 @@ class LineSearch(core.Rule):
         objective, inputs = jax.closure_convert(objective, params)
         value, grad = jnp.asarray(value, state.value.dtype), _filled(grad, params)
         still: Any = jax.lax.stop_gradient((start, along, value, grad, inputs))
-        ray = Ray(*still[:4], lambda x: objective(_as_given(x, params), *still[4]))
+        start_still, along_still, value_still, grad_still, constants = still
+
+        def constant_objective(x: Params) -> jax.Array:
+            return objective(_as_given(x, params), *constants).astype(value.dtype)
+
+        ray = Ray(start_still, along_still, value_still, grad_still, constant_objective)
         before = jax.lax.stop_gradient(state)
         found = jax.lax.stop_gradient(_constant(self, state).search(ray, before))
         found = core.keep_dtypes(found, state)

@@ -31,14 +31,14 @@ class ZoomLinesearch(LineSearch):
         names = self.hyper_names + self.static_names
         return optax.scale_by_zoom_linesearch(**{n: getattr(self, n) for n in names})
 
-    def init(self, params: Params) -> optax.ScaleByZoomLinesearchState:
+    def init(self, params: Params) -> Any:
         return init_like_optax(self.in_optax(), params)
 
     def search(self, ray: Ray, state: Any) -> Any:
         start, direction, value, grad, objective = ray
         # optax takes the first slope without the conjugate that it has in all later ones.
         mirrored = jax.tree.map(jnp.conj, grad)
-        found = self.in_optax().update(
+        found: Any = self.in_optax().update(
             direction, state, start, value=value, grad=mirrored, value_fn=objective
         )[1]
         stays = found.learning_rate == 0
