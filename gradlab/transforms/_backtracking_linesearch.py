@@ -9,12 +9,14 @@ import jax.numpy as jnp
 import optax
 
 from gradlab import core
-from gradlab.core import Params, Scalar, hyper, static
-from gradlab.transforms._ray import LineSearch, Ray, init_like_optax
+from gradlab.core import Scalar, hyper, static
+from gradlab.transforms._ray import SearchOfOptax, with_real_objective
 
 
-class BacktrackingLinesearch(LineSearch):
+class BacktrackingLinesearch(SearchOfOptax):
     """Shortens a step until the objective decreases enough."""
+
+    theirs = staticmethod(optax.scale_by_backtracking_linesearch)
 
     max_backtracking_steps: int = static(convert=core.count_at_least(0))
     slope_rtol: Scalar = hyper("[0, 1]")
@@ -25,19 +27,6 @@ class BacktrackingLinesearch(LineSearch):
     rtol: Scalar = hyper("[0, inf)")
     store_grad: bool = static(convert=core.flag)
     verbose: bool = static(convert=core.flag)
-
-    def in_optax(self) -> optax.GradientTransformationExtraArgs:
-        names = self.hyper_names + self.static_names
-        return optax.scale_by_backtracking_linesearch(**{n: getattr(self, n) for n in names})
-
-    def init(self, params: Params) -> optax.ScaleByBacktrackingLinesearchState:
-        return init_like_optax(self.in_optax(), params)
-
-    def search(self, ray: Ray, state: Any) -> Any:
-        start, direction, value, grad, objective = ray
-        return self.in_optax().update(
-            direction, state, start, value=value, grad=grad, value_fn=objective
-        )[1]
 
     def accepted(self, found: Any, state: Any) -> jax.Array:
         """How often the step was shortened is constant; the step itself is not."""
@@ -140,6 +129,5 @@ ENTRY = core.Entry(
         kinks="Where the number of times that a step is shortened changes, the step jumps; the "
         "number is taken as constant.",
     ),
-    # The objective at complex parameters has to be real, too.
-    extra=lambda params, given: {"value_fn": lambda p: jnp.real(given["value_fn"](p))},
+    extra=with_real_objective,
 )

@@ -2,80 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
-import jax
-import jax.numpy as jnp
-import optax
-
 from gradlab import core
-from gradlab.core import Params, Scalar, hyper, static
-from gradlab.transforms._hager_zhang_search import Point, search
-from gradlab.transforms._ray import LineSearch, Ray, init_like_optax, slope
-
-
-class HagerZhangLinesearchState(NamedTuple):
-    """The step, and the objective where it ended."""
-
-    learning_rate: Any
-    value: Any
-    grad: Any
-    info: Any
-
-
-class HagerZhangLinesearch(LineSearch):
-    """Brackets a step with slopes of opposite sign, and closes in by secants."""
-
-    max_linesearch_steps: int = static(convert=core.count_at_least(1))
-    max_learning_rate: Scalar | None = hyper("(0, inf]")
-    slope_rtol: Scalar = hyper("(0, 0.5)")
-    curv_rtol: Scalar = hyper("(0, 1)")
-    approx_dec_rtol: Scalar = hyper("[0, inf)")
-    bisection_weight: Scalar = hyper("(0, 1)")
-    shrink_factor: Scalar = hyper("(0, 1)")
-    increase_factor: Scalar = hyper("(1, inf)")
-    initial_factor: Scalar = hyper("(0, inf)")
-    probe_factor: Scalar = hyper("(0, inf)")
-    growth_factor: Scalar = hyper("(0, inf)")
-    initial_guess_strategy: str = static(convert=core.one_of("interpolate", "keep", "one"))
-
-    def init(self, params: Params) -> HagerZhangLinesearchState:
-        state = init_like_optax(optax.scale_by_zoom_linesearch(1), params)
-        return HagerZhangLinesearchState(*state._replace(learning_rate=0 * state.learning_rate))
-
-    def search(self, ray: Ray, state: Any) -> Any:
-        dtype, infinite = state.learning_rate.dtype, jnp.full_like(state.learning_rate, jnp.inf)
-        value_and_grad = jax.value_and_grad(ray.objective)
-
-        def evaluate(step: jax.Array) -> tuple:
-            place = jax.tree.map(lambda x, u: x + step * u, ray.start, ray.direction)
-            value, grad = value_and_grad(place)
-            return value.astype(dtype), slope(ray.direction, grad).astype(dtype), grad
-
-        at_zero = slope(ray.direction, ray.grad).astype(dtype)
-        start = Point(jnp.zeros_like(infinite), ray.value, at_zero, ray.grad, infinite, infinite)
-        bound = infinite if self.max_learning_rate is None else self.max_learning_rate
-        last, again = state.learning_rate, state.learning_rate > 0
-        guess = jnp.where(again, last, _first_guess(self.initial_factor, ray, start))
-        if self.initial_guess_strategy == "one":
-            guess = jnp.ones_like(guess)
-        probe = again & (self.initial_guess_strategy == "interpolate")
-        found, count = search(self, evaluate, start, guess, probe, bound)
-        info = optax.ZoomLinesearchInfo(count, found.decrease_error, found.curvature_error)
-        return HagerZhangLinesearchState(found.step, found.value, found.grad, info)
-
-
-def _first_guess(factor: Any, ray: Ray, start: Point) -> jax.Array:
-    """I0: a step that changes the largest parameter, or the value, by a part of itself."""
-    size, length = (_largest(tree).astype(start.step.dtype) for tree in (ray.start, ray.direction))
-    by_value = core.divide(factor * jnp.abs(start.value), jnp.abs(start.slope))
-    guess = jnp.where(size > 0, core.divide(factor * size, length), by_value)
-    return jnp.where((guess > 0) & jnp.isfinite(guess), guess, 1.0)
-
-
-def _largest(tree: Any) -> jax.Array:
-    sizes = [jnp.max(jnp.abs(x), initial=0) for x in jax.tree.leaves(tree)]
-    return jnp.max(jnp.stack([jnp.asarray(size, sizes[0].dtype) for size in sizes]))
+from gradlab.core import Scalar
+from gradlab.transforms._hager_zhang_search import HagerZhangLinesearch
+from gradlab.transforms._ray import with_bumps
 
 
 @core.builds(HagerZhangLinesearch)
@@ -143,12 +73,11 @@ def scale_by_hager_zhang_linesearch(
       U0–U3; "Algorithm 851: CG_DESCENT", ACM TOMS 32(1), 2006, and the authors' Fortran code.
 
     Differs:
-      One evaluation at a time, gives value and slope, the probe included. The tolerance of the
+      Every evaluation gives value and slope, the probe's included. The tolerance of the
       value is that of 2005, ε|φ(0)|; the code of 2006 averages it over steps and begins with the
       ordinary Wolfe conditions. In I0 the updates stand in the place of −g. Where the objective
-      is not finite, the search goes on between there and the last step where it was (the papers
-      do not say). When all evaluations are used up, the lowest point with enough decrease is
-      taken. Parameters below 32 bits are searched along in float32. The step is constant to
+      is not finite, it counts as above the tolerance with a falling slope (the papers do not
+      say). When all evaluations are used up, the lowest point with enough decrease is taken. Parameters below 32 bits are searched along in float32. The step is constant to
       derivatives.
 
     Example:
@@ -163,17 +92,6 @@ def scale_by_hager_zhang_linesearch(
       >>> round(float(state[1].learning_rate), 4), int(state[1].info.num_linesearch_steps)
       (0.025, 3)
     """
-
-
-def _with_bumps(params: Params, given: dict[str, Any]) -> dict[str, Any]:
-    """An objective with bumps: without any, an interval never has to be searched for in U3."""
-
-    def objective(p: Params) -> jax.Array:
-        total = sum((jnp.sum(jnp.real(x)) for x in jax.tree.leaves(p)), jnp.zeros([]))
-        return (1 + 0.75 * jnp.cos(3 * total)) * jnp.real(given["value_fn"](p))
-
-    value, grad = jax.value_and_grad(objective)(params)
-    return {"value": value, "grad": grad, "value_fn": objective}
 
 
 ENTRY = core.Entry(
@@ -203,5 +121,5 @@ ENTRY = core.Entry(
         "is left out.",
         narrow_state="The gradient at the end of a step has the parameters' dtype.",
     ),
-    extra=_with_bumps,
+    extra=with_bumps,
 )

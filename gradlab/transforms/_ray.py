@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from gradlab import core
 from gradlab.core import Params, Updates
@@ -85,6 +86,28 @@ class LineSearch(core.Rule):
         return jax.tree.map(lambda u: rate * u, updates), found
 
 
+class SearchOfOptax(LineSearch):
+    """A line search of optax, made of the rule's fields at each call.
+
+    Attributes:
+      theirs: optax's function, whose arguments are the fields.
+    """
+
+    theirs: ClassVar[Callable[..., optax.GradientTransformationExtraArgs]]
+
+    def in_optax(self) -> optax.GradientTransformationExtraArgs:
+        names = self.hyper_names + self.static_names
+        return type(self).theirs(**{name: getattr(self, name) for name in names})
+
+    def init(self, params: Params) -> Any:
+        return init_like_optax(self.in_optax(), params)
+
+    def search(self, ray: Ray, state: Any) -> Any:
+        start, direction, *known, objective = ray
+        extra: Any = dict(zip(("value", "grad"), known, strict=True))
+        return self.in_optax().update(direction, state, start, value_fn=objective, **extra)[1]
+
+
 def slope(direction: Updates, grad: Updates) -> jax.Array:
     """The derivative of the objective along a direction; JAX's gradients are conjugate."""
     return core.inner_product(jax.tree.map(jnp.conj, direction), grad)
@@ -98,6 +121,23 @@ def init_like_optax(transformation: Any, params: Params) -> Any:
     state = jax.tree.map(lambda x: jax.lax.convert_element_type(x, x.dtype), state)
     grad = None if state.grad is None else jax.tree.map(jnp.zeros_like, params)
     return jax.tree.map(jnp.copy, state)._replace(grad=grad)
+
+
+def with_real_objective(params: Params, given: dict[str, Any]) -> dict[str, Any]:
+    """What the contract hands to `update`: at complex parameters, too, the objective is real."""
+    del params
+    return {"value_fn": lambda p: jnp.real(given["value_fn"](p))}
+
+
+def with_bumps(params: Params, given: dict[str, Any]) -> dict[str, Any]:
+    """The same, of an objective with bumps: without any, few intervals are searched for long."""
+
+    def objective(p: Params) -> jax.Array:
+        total = sum((jnp.sum(jnp.real(x)) for x in jax.tree.leaves(p)), jnp.zeros([]))
+        return (1 + 0.75 * jnp.cos(3 * total)) * jnp.real(given["value_fn"](p))
+
+    value, grad = jax.value_and_grad(objective)(params)
+    return {"value": value, "grad": grad, "value_fn": objective}
 
 
 def _remembered(objective: Any, end: Params, inputs: list, found: Any) -> tuple[Any, Any]:

@@ -9,12 +9,14 @@ import jax.numpy as jnp
 import optax
 
 from gradlab import core
-from gradlab.core import Params, Scalar, hyper, static
-from gradlab.transforms._ray import LineSearch, Ray, init_like_optax
+from gradlab.core import Scalar, hyper, static
+from gradlab.transforms._ray import Ray, SearchOfOptax, with_real_objective
 
 
-class ZoomLinesearch(LineSearch):
+class ZoomLinesearch(SearchOfOptax):
     """Finds an interval that holds a good step, and then the step."""
+
+    theirs = staticmethod(optax.scale_by_zoom_linesearch)
 
     max_linesearch_steps: int = static(convert=core.count_at_least(1))
     max_learning_rate: Scalar | None = hyper("(0, inf]")
@@ -27,24 +29,12 @@ class ZoomLinesearch(LineSearch):
     initial_guess_strategy: str = static(convert=core.one_of("keep", "one"))
     verbose: bool = static(convert=core.flag)
 
-    def in_optax(self) -> optax.GradientTransformationExtraArgs:
-        names = self.hyper_names + self.static_names
-        return optax.scale_by_zoom_linesearch(**{n: getattr(self, n) for n in names})
-
-    def init(self, params: Params) -> Any:
-        return init_like_optax(self.in_optax(), params)
-
     def search(self, ray: Ray, state: Any) -> Any:
-        start, direction, value, grad, objective = ray
         # optax takes the first slope without the conjugate that it has in all later ones.
-        mirrored = jax.tree.map(jnp.conj, grad)
-        found: Any = self.in_optax().update(
-            direction, state, start, value=value, grad=mirrored, value_fn=objective
-        )[1]
+        found = super().search(ray._replace(grad=jax.tree.map(jnp.conj, ray.grad)), state)
         stays = found.learning_rate == 0
-        return found._replace(
-            grad=jax.tree.map(lambda g, new: jnp.where(stays, g, new), grad, found.grad)
-        )
+        grad = jax.tree.map(lambda g, new: jnp.where(stays, g, new), ray.grad, found.grad)
+        return found._replace(grad=grad)
 
 
 @core.builds(ZoomLinesearch)
@@ -147,6 +137,5 @@ ENTRY = core.Entry(
         "is left out.",
         narrow_state="The gradient at the end of a step has the parameters' dtype.",
     ),
-    # The objective at complex parameters has to be real, too.
-    extra=lambda params, given: {"value_fn": lambda p: jnp.real(given["value_fn"](p))},
+    extra=with_real_objective,
 )
