@@ -21,6 +21,7 @@ _SHARED = {
     "amsgrad": "adam",
     "nadam": "adam",
     "nadamw": "adam",
+    "optimistic_adam_v2": "optimistic_adam",
 }
 
 
