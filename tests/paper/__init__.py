@@ -22,6 +22,7 @@ _SHARED = {
     "nadam": "adam",
     "nadamw": "adam",
     "optimistic_adam_v2": "optimistic_adam",
+    "optda_plus": "og_plus",
 }
 
 
