@@ -64,7 +64,10 @@ def test_optax():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         agreement.assert_matches_optax(
-            gl.optimistic_adam, optax.optimistic_adam, [{"learning_rate": 0.01, "optimism": 0.02}]
+            gl.optimistic_adam,
+            optax.optimistic_adam,
+            [{"learning_rate": 0.01, "optimism": 0.02}],
+            eager=False,
         )
 
 
