@@ -77,8 +77,8 @@ def scale_by_hager_zhang_linesearch(
       value is that of 2005, ε|φ(0)|; the code of 2006 averages it over steps and begins with the
       ordinary Wolfe conditions. In I0 the updates stand in the place of −g. Where the objective
       is not finite, it counts as above the tolerance with a falling slope (the papers do not
-      say). When all evaluations are used up, the lowest point with enough decrease is taken. Parameters below 32 bits are searched along in float32. The step is constant to
-      derivatives.
+      say). When all evaluations are used up, the lowest point with enough decrease is taken.
+      Parameters below 32 bits are searched along in float32. The step is constant to derivatives.
 
     Example:
       >>> import gradlab as gl, jax

@@ -177,11 +177,14 @@ def _constant(rule: Any, state: Any) -> Any:
 
 
 def _arguments(value_fn: Callable[..., Any], extra: dict[str, Any]) -> dict[str, Any]:
-    """Those extra arguments that the objective takes."""
+    """Those extra arguments that the objective takes; reserved ones only where it names them."""
     known = inspect.signature(value_fn).parameters
-    if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values()):
-        return extra
-    return {name: x for name, x in extra.items() if name in known}
+    any_name = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in known.values())
+    return {
+        name: x
+        for name, x in extra.items()
+        if name in known or (any_name and name not in core.RESERVED)
+    }
 
 
 def _widened(x: Any) -> jax.Array:

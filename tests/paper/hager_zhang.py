@@ -22,14 +22,14 @@ DEFAULTS = {
 
 
 class Found(Exception):
-    """A point was generated that satisfies T1 or T2."""
+    """A point was generated that satisfies T1 or T2; None, where there are too many points."""
 
 
 class Search:
     """One line search; `points` are the steps at which the objective was evaluated, in order."""
 
-    def __init__(self, phi, slope_of, **parameters):
-        self.phi, self.slope_of = phi, slope_of
+    def __init__(self, phi, slope_of, most=1000, **parameters):
+        self.phi, self.slope_of, self.most = phi, slope_of, most
         self.__dict__ |= DEFAULTS | parameters
         self.value0, self.slope0 = phi(0.0), slope_of(0.0)
         self.limit = self.value0 + self.epsilon * abs(self.value0)
@@ -44,6 +44,8 @@ class Search:
         t2 = (2 * self.delta - 1) * self.slope0 >= slope and curvature and value <= self.limit
         if t1 or t2:
             raise Found(c)
+        if len(self.points) == self.most:
+            raise Found(None)
         return value, slope
 
     def u3(self, a, b):

@@ -109,8 +109,9 @@ def test_extra_arguments_reach_the_objective_by_name_and_others_pass():
     for more in ({}, {"mask": 1}):
         updates, _ = opt.update(-grad, opt.init(x), x, **given, **more)
         assert fn(x + updates, data) < value
-    open_ended = {**given, "value_fn": lambda x, **named: fn(x, named["data"])}
-    again, _ = opt.update(-grad, opt.init(x), x, **open_ended)
+    open_ended = {**given, "value_fn": lambda x, **named: fn(x, **named)}
+    key = jax.random.PRNGKey(0)
+    again, _ = opt.update(-grad, opt.init(x), x, key=key, **open_ended)
     np.testing.assert_array_equal(again, updates)
 
 
@@ -128,6 +129,20 @@ def test_what_has_no_update_is_a_constant():
     assert updates["b"] is None
     assert state.value == fn({**params, "a": params["a"] + updates["a"]})
     assert np.all(state.grad["b"] == -state.grad["a"])
+
+
+def test_inside_of_a_group_it_searches_for_that_group():
+    search = gl.chain(gl.sgd(1.0), gl.scale_by_backtracking_linesearch(20))
+    opt = gl.partition({"searched": search, "fixed": gl.sgd(0.1)}, {"a": "searched", "b": "fixed"})
+
+    def fn(p):
+        return jnp.sum(9 * (p["a"] - 1) ** 2) + jnp.sum(p["b"] ** 2)
+
+    params = {"a": jnp.zeros(2), "b": jnp.ones(3)}
+    value, grad = jax.value_and_grad(fn)(params)
+    updates, _ = opt.update(grad, opt.init(params), params, value=value, grad=grad, value_fn=fn)
+    np.testing.assert_allclose(updates["b"], -0.2, rtol=1e-6)
+    assert np.all((updates["a"] > 0) & (updates["a"] < 2))
 
 
 def test_narrow_parameters_are_searched_along_in_float32():

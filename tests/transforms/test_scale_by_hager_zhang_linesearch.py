@@ -88,6 +88,57 @@ def test_paper_search_on_hard_rays(settings):
             assert found["info"].num_linesearch_steps[i] == len(search.points)
 
 
+STRICT = {**OTHERS, "slope_rtol": 0.49, "curv_rtol": 1e-3, "approx_dec_rtol": 1e-6}
+
+
+def wave(a, shape, xp=jnp):
+    """Falls at zero and rises far out, with bumps on the way that are higher than the start."""
+    width, height, bend = shape
+    return 1 - 0.3 * a + bend * a**2 + height * (1 - xp.cos(width * a))
+
+
+def slope_of_wave(a, shape):
+    width, height, bend = shape
+    return -0.3 + 2 * bend * a + height * width * np.sin(width * a)
+
+
+@pytest.mark.parametrize("settings", [{}, OTHERS, STRICT], ids=["defaults", "others", "strict"])
+def test_paper_search_on_waves(settings):
+    """On 200 of them every part of the paper's search is used, U3 within B2 and within U0 to U2."""
+    draw = np.random.default_rng(0)
+    shapes = np.exp(draw.uniform(np.log([1, 0.02, 0.01]), np.log([9, 2, 0.2]), (200, 3)))
+    starts = np.exp(draw.uniform(np.log(1e-2), np.log(30), 200))
+    opt = gl.scale_by_hager_zhang_linesearch(40, initial_guess_strategy="keep", **settings)
+
+    def one(shape, start):
+        zero = jnp.zeros(())
+        value, grad = jax.value_and_grad(wave)(zero, shape)
+        given = {"value": value, "grad": grad, "value_fn": wave, "shape": shape}
+        state = opt.init(zero)._replace(learning_rate=start)
+        return opt.update(jnp.ones(()), state, zero, **given)
+
+    with jax.enable_x64(True):
+        steps, states = jax.tree.map(
+            np.asarray, jax.jit(jax.vmap(one))(jnp.asarray(shapes), jnp.asarray(starts))
+        )
+    ended = 0
+    for shape, start, step, count in zip(
+        shapes, starts, steps, states.info.num_linesearch_steps, strict=True
+    ):
+        search = hager_zhang.Search(
+            lambda a, s=shape: wave(a, s, np),
+            lambda a, s=shape: slope_of_wave(a, s),
+            most=40,
+            **in_the_paper(settings),
+        )
+        expected = search.run(start)
+        assert count == len(search.points)
+        if expected is not None:
+            np.testing.assert_allclose(step, expected, rtol=1e-10)
+            ended += 1
+    assert ended > 190
+
+
 def test_the_wolfe_or_the_approximate_wolfe_conditions_hold_on_hard_rays():
     opt = gl.scale_by_hager_zhang_linesearch(
         60, slope_rtol=1e-3, curv_rtol=0.1, initial_guess_strategy="keep"
@@ -181,6 +232,30 @@ def test_when_evaluations_run_out_the_lowest_point_is_taken():
     assert np.isclose(end, 0.995)
     assert state.info.decrease_error == 0
     assert state.info.curvature_error > 0
+
+
+def first_trial(fn, x, last=0.0, evaluations=1):
+    """The step that the search begins with, of which it has no other."""
+    opt = gl.scale_by_hager_zhang_linesearch(evaluations)
+    x = jnp.float32(x)
+    value, grad = jax.value_and_grad(fn)(x)
+    state = opt.init(x)._replace(learning_rate=jnp.float32(last))
+    return opt.update(-grad, state, x, value=value, grad=grad, value_fn=fn)[1].learning_rate
+
+
+def test_the_first_step_is_a_part_of_parameter_or_value():
+    assert np.isclose(first_trial(lambda x: (x - 1) ** 2, 3.0), 0.01 * 3 / 4)
+    assert np.isclose(first_trial(lambda x: (x - 1) ** 2, 0.0), 0.01 * 1 / 4)
+    # Where both are zero, it is one.
+    assert first_trial(lambda x: x**4 - x, 0.0) == 0  # which decreases nothing here
+    assert first_trial(lambda x: x**4 / 4 - x, 0.0) == 1
+
+
+def test_later_first_steps_are_interpolated_or_longer():
+    # Of a parabola the least, found with a probe; where it bends down, twice the last step.
+    assert np.isclose(first_trial(lambda x: (x - 1) ** 2, 3.0, 0.1, 2), 0.5)
+    assert np.isclose(first_trial(lambda x: -x - x**2, 1.0, 0.1, 2), 0.2)
+    assert first_trial(lambda x: -x - x**2, 1.0, 0.1, 1) == 0
 
 
 def test_no_step_is_longer_than_the_bound():
