@@ -253,7 +253,7 @@ def test_the_first_step_is_a_part_of_parameter_or_value():
 
 def test_later_first_steps_are_interpolated_or_longer():
     # Of a parabola the least, found with a probe; where it bends down, twice the last step.
-    assert np.isclose(first_trial(lambda x: (x - 1) ** 2, 3.0, 0.1, 2), 0.5)
+    assert np.isclose(first_trial(lambda x: (x - 1) ** 2, 3.0, 0.1, 2), 0.5, rtol=1e-3)
     assert np.isclose(first_trial(lambda x: -x - x**2, 1.0, 0.1, 2), 0.2)
     assert first_trial(lambda x: -x - x**2, 1.0, 0.1, 1) == 0
 
