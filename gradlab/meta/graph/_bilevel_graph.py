@@ -7,8 +7,9 @@ from typing import Any
 
 from gradlab.core import Transform
 from gradlab.meta.bilevel import BilevelProblem
+from gradlab.meta.graph._graph import ProblemGraph
 from gradlab.meta.graph._problem import Problem
-from gradlab.meta.graph._problem_graph import ProblemGraph, problem_graph
+from gradlab.meta.graph._problem_graph import problem_graph
 
 
 @dataclasses.dataclass(frozen=True)
