@@ -176,7 +176,8 @@ class ProblemGraph(core.Data):
           The loss, its derivative, and what the responses below are worth.
         """
         self._known("problem", (name,))
-        return self._gradient(name, state.variables[name], self._place(state, batches, key))
+        place = self._place(state, batches, key)
+        return self._gradient(name, {name: state.variables[name]}, place)
 
     def _move(
         self, name: str, state: GraphState, batches: dict[str, Any] | None, key: Any
@@ -184,7 +185,7 @@ class ProblemGraph(core.Data):
         """The state after a step of one problem, its loss before that, and its reports."""
         problem, place = self._problem(name), self._place(state, batches, key)
         mine = state.variables[name]
-        found = self._gradient(name, mine, place)
+        found = self._gradient(name, {name: mine}, place)
         mine, own = self._trained(problem, mine, state.optimizer_states[name], place, found)
         moved = GraphState(
             state.count,
@@ -201,7 +202,7 @@ class ProblemGraph(core.Data):
             "value": found.value,
             "grad": found.gradient,
             "value_fn": lambda x: self._total(problem.name, x, {}, place),
-            "grad_fn": lambda x: self._gradient(problem.name, x, place).gradient,
+            "grad_fn": lambda x: self._gradient(problem.name, {problem.name: x}, place).gradient,
         }
         if place.key is not None:
             extra["key"] = _key_of(place, problem.name)
@@ -209,40 +210,51 @@ class ProblemGraph(core.Data):
         mine = optax.apply_updates(mine, updates)
         return mine if problem.project is None else problem.project(mine), own
 
-    def _gradient(self, name: str, mine: Any, place: _Place) -> LevelGradient:
+    def _gradient(
+        self, name: str, given: dict[str, Any], place: _Place, as_numbers: bool = True
+    ) -> LevelGradient:
         """Direct slopes first; then each problem below, from the lowest, passes its own on."""
-        levels, moving = self.levels, self.levels.moving(name, (name,))
-        values = self._resolved(name, {name: mine}, place)
+        levels = self.levels
+        moving = (*levels.moving(name, (name,)), name)
+        values = self._resolved(name, given, place, as_numbers)
 
         def loss(moved: dict[str, Any]) -> jax.Array:
             return self._loss(name, {**values, **moved}, place)
 
-        value, slopes = jax.value_and_grad(loss)({n: values[n] for n in (*moving, name)})
+        read = {n: values[n] for n in moving if n in (name, *levels.of(name))}
+        value, slopes = jax.value_and_grad(loss)(read)
         reports = {}
-        for lower in moving:
+        for lower in moving[:-1]:
+            if lower not in slopes:
+                continue  # it is heard of through those above it alone
             above = {n: values[n] for n in levels.above(lower)}
-            wanted = {n: above.pop(n) for n in levels.above(lower) if n in slopes}
+            wanted = {n: above.pop(n) for n in moving if n in above}
             response: Any = self._problem(lower).response
             key = _key_of(place, lower)
             pulled, reports[lower] = response.pull(
                 _seen(lower, place, above), values[lower], wanted, slopes[lower], key
             )
             for n, more in pulled.items():
-                slopes[n] = jax.tree.map(jnp.add, slopes[n], more)
+                slopes[n] = jax.tree.map(jnp.add, slopes[n], more) if n in slopes else more
         return LevelGradient(value, slopes[name], reports)
 
     def _total(self, name: str, mine: Any, above: dict[str, Any], place: _Place) -> jax.Array:
         """The loss of a problem with those below it at their best responses."""
         return self._loss(name, self._resolved(name, {**above, name: mine}, place), place)
 
-    def _resolved(self, name: str, given: dict[str, Any], place: _Place) -> dict[str, Any]:
-        """All variables, where those below a problem are best responses to the given ones."""
+    def _resolved(
+        self, name: str, given: dict[str, Any], place: _Place, as_numbers: bool = False
+    ) -> dict[str, Any]:
+        """All variables, where those below a problem are best responses to the given ones.
+
+        As numbers, they are where they are, and move with nothing.
+        """
         values, levels = {**place.variables, **given}, self.levels
         for lower in reversed(levels.moving(name, tuple(given))):
             above = {n: values[n] for n in levels.above(lower)}
             if isinstance(self._problem(lower).response, UnrolledResponse):
                 values[lower] = _ahead(lower, place, above)
-            else:
+            elif not as_numbers:
                 values[lower] = _best_response(lower, place, above)
         return values
 
@@ -296,10 +308,12 @@ def _respond_forward(name: str, place: _Place, above: dict[str, Any]) -> tuple[A
     return mine, (place, mine, above)
 
 
-def _respond_backward(name: str, kept: tuple, v: Any) -> tuple[None, Any]:
+def _respond_backward(name: str, kept: tuple, v: Any) -> tuple[_Place, Any]:
     place, mine, above = kept
     response, key = place.graph._problem(name).response, _key_of(place, name)
-    return None, response.pull_within(_seen(name, place, {}), mine, above, v, key)
+    own = {n: v if n == name else None for n in place.variables}
+    there = _Place(None, own, None, None, None)  # pyright: ignore[reportArgumentType]
+    return there, response.pull_within(_seen(name, place, {}), mine, above, v, key)
 
 
 _best_response.defvjp(_respond_forward, _respond_backward)
@@ -309,12 +323,14 @@ def _ahead(name: str, place: _Place, above: dict[str, Any]) -> Any:
     """Where more steps of a problem's optimizer lead, under the variables above it."""
     graph = place.graph
     problem = graph._problem(name)
-    held = place._replace(variables={**place.variables, **above})
+
+    # What an optimizer may ask for is asked under the variables above that are given.
+    now = place._replace(variables={**place.variables, **above})
 
     def body(carry: tuple[Any, Any], _: None) -> tuple[tuple[Any, Any], None]:
         mine, own = carry
-        found = graph._gradient(name, mine, held)
-        moved = graph._trained(problem, mine, own, held, found)
+        found = graph._gradient(name, {**above, name: mine}, place, as_numbers=False)
+        moved = graph._trained(problem, mine, own, now, found)
         return core.keep_dtypes(moved, carry), None
 
     start = place.variables[name], place.optimizer_states[name]

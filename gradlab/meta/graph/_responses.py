@@ -66,7 +66,8 @@ class ImplicitResponse(ImplicitHypergradient):
         _, turned = jax.vjp(lambda m: seen.slope(m, above), mine)
 
         def product(x: jax.Array) -> jax.Array:
-            return _linear.flattened(turned(back(x))[0])[0] + self.damping * x
+            damping = jnp.asarray(self.damping, x.dtype)
+            return _linear.flattened(turned(back(x))[0])[0] + damping * x
 
         if self.solver in _linear.APPROXIMATE:
             solved = self.solve(product, vector, key)
