@@ -242,9 +242,7 @@ def curved_graph(response, optimizer=None, **more):
                 depends=("x",),
                 response=response,
             ),
-            meta.Problem(
-                name="x", loss=square, optimizer=gl.sgd(0.05), depends=("y",), **more
-            ),
+            meta.Problem(name="x", loss=square, optimizer=gl.sgd(0.05), depends=("y",), **more),
         ]
     )
 
@@ -580,3 +578,46 @@ def test_edges_are_told_apart_by_the_order_of_levels():
     edges = graph_of(problem, READS["diamond"]).edges
     assert edges["u2l"] == {"x": ("y", "z"), "z": ("y",), "y": ()}
     assert edges["l2u"] == {"x": (), "z": ("x",), "y": ("z", "x")}
+
+
+@pytest.mark.slow
+def test_a_derivative_through_three_levels_has_derivatives_itself():
+    reads = READS["diamond"]
+    problem = paper.Quadratics.make(SIZES, reads)
+    s = np.random.default_rng(1).normal(size=sum(SIZES))
+    graph = graph_of(problem, reads, y=implicit("dense"), z=implicit("dense"))
+
+    def gradient(variables, graph):
+        state = graph.init(variables_at(problem, s))._replace(variables=variables)
+        return graph.gradient("x", state, batches_of(problem)).gradient
+
+    at = variables_at(problem, s)
+    by_all = compiled_once(jax.jacrev(gradient))(at, graph)
+    exact = problem.responses(2)[0][:, problem.at(2)].T @ problem.matrices[2]
+    for i, name in enumerate(NAMES):  # how far others respond is the same wherever they are
+        np.testing.assert_allclose(by_all[name], exact[:, problem.at(i)], rtol=0, atol=1e-10)
+    by_data = compiled_once(jax.jacrev(gradient, argnums=1))(at, graph)
+    run, h = compiled_once(gradient), 1e-5
+    for level in (0, 1):
+        path = f"problems[{level}].response.damping"
+        ahead, now = (run(at, gl.replace(graph, {path: d})) for d in (h, 0.0))
+        slope = gl.hyperparameters(by_data)[path]
+        assert np.max(np.abs(slope)) > 1e-2
+        np.testing.assert_allclose(slope, (ahead - now) / h, rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_within_another_response_a_difference_is_its_limit():
+    reads = READS["diamond"]
+    problem = paper.Quadratics.make(SIZES, reads)
+    s = np.random.default_rng(1).normal(size=sum(SIZES))
+    found = [
+        found_at(graph_of(problem, reads, y=response, z="gmres"), problem, s)["x"].gradient
+        for response in (
+            meta.finite_difference_response(0.4, size=0.1),
+            implicit("one_step", learning_rate=0.4),
+        )
+    ]
+    # Of a quadratic loss, a difference is its limit.
+    np.testing.assert_allclose(*found, rtol=0, atol=1e-7)
+    assert np.max(np.abs(found[0] - problem.gradient(2, s))) > 1e-2

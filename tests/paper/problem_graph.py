@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 
@@ -105,7 +106,7 @@ def along_paths(problem, i, s, paths, products):
     total = slope[problem.at(i)].copy()
     for path in paths:
         v = slope[problem.at(path[1])]
-        for current, previous in zip(path[1:], path[2:], strict=False):
+        for current, previous in itertools.pairwise(path[1:]):
             v = products(v, current, previous)
         total += v
     return total
