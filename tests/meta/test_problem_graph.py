@@ -120,6 +120,52 @@ def test_three_levels_are_the_closed_form(structure):
             assert np.max(np.abs(other - exact)) > 1e-2
 
 
+def height(z, x):
+    return 1.0 + (jnp.array([[0.7, -0.4], [0.2, 0.9], [-0.5, 0.3]]) @ z + jnp.sin(x)[:1]) ** 2
+
+
+def lowest(v, _):  # at its best y = log height
+    return jnp.sum(jnp.exp(v["y"]) - v["y"] * height(v["z"], v["x"]))
+
+
+def middle(v, _):
+    couplings = jnp.sum(jnp.cos(v["y"]) * jnp.sum(v["z"] * v["x"]))
+    return jnp.sum(v["z"] ** 2) + jnp.sum(v["z"] ** 4) + couplings + jnp.sum(v["y"] ** 2) / 4
+
+
+def highest(v, _):
+    return jnp.sum((v["y"] - 1.0) ** 2) + jnp.sum(v["z"] ** 3) + jnp.sum(v["x"] ** 2)
+
+
+def test_of_a_lowest_level_that_is_known_in_closed_form_two_levels_are_left():
+    """Losses that are not quadratic: the curvature of a level moves with those above it."""
+    x, z = jnp.array([0.4, -0.3]), jnp.array([0.5, 0.2])
+
+    def best(z, x):
+        return {"y": jnp.log(height(z, x)), "z": z, "x": x}
+
+    method = implicit("dense")
+    left = compiled_once(
+        lambda: method(
+            lambda x, z: highest(best(z, x), 0), lambda x, z: middle(best(z, x), 0), x, z
+        )
+    )()
+    problems = [
+        meta.Problem(name=name, loss=loss, optimizer=gl.sgd(0.1), depends=others, response=method)
+        for name, loss, others in (
+            ("y", lowest, ("z", "x")),
+            ("z", middle, ("y", "x")),
+            ("x", highest, ("y", "z")),
+        )
+    ]
+    graph = meta.problem_graph(problems)
+    found = compiled_once(lambda g: g.gradient("x", g.init(best(z, x))))(graph)
+    np.testing.assert_allclose(found.gradient, left.hypergradient, rtol=1e-10)
+    report, expected = found.reports["z"], left.report
+    assert float(report.curvature) == pytest.approx(float(expected.curvature), rel=1e-10)
+    assert float(report.slope) == pytest.approx(float(expected.slope), rel=1e-10)
+
+
 @pytest.mark.slow
 def test_four_levels_are_the_closed_form():
     names, reads = ("w", "y", "z", "x"), ((1, 3), (0, 2), (0, 1, 3), (0, 1, 2))
