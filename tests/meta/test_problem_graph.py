@@ -453,6 +453,9 @@ def test_a_step_can_be_differentiated_by_all_that_a_graph_holds():
 
     graph = curved_graph(implicit("dense", damping=0.2))
     slopes = gl.hyperparameters(compiled_once(jax.grad(after))(graph))
+    ones = jax.tree.map(jnp.ones_like, graph)
+    forward = compiled_once(lambda g: jax.jvp(after, (g,), (ones,))[1])(gl.core.as_arrays(graph))
+    assert float(forward) == pytest.approx(float(sum(slopes.values())), rel=1e-8)
     run = compiled_once(after)
     for path, value in gl.hyperparameters(graph).items():
         h = 1e-5
