@@ -168,14 +168,13 @@ def test_of_a_lowest_level_that_is_known_in_closed_form_two_levels_are_left():
 
 @pytest.mark.slow
 def test_four_levels_are_the_closed_form():
-    names, reads = ("w", "y", "z", "x"), ((1, 3), (0, 2), (0, 1, 3), (0, 1, 2))
+    names, reads = ("w", "y", "z", "x"), ((1, 3), (0, 2), (1, 3), (2,))
     problem = paper.Quadratics.make((2, 2, 1, 2), reads, seed=3)
     graph = graph_of(problem, reads, names)
     s = np.random.default_rng(2).normal(size=7)
-    found = found_at(graph, problem, s, names)
-    for i, name in enumerate(names):
-        exact = problem.gradient(i, s)
-        np.testing.assert_allclose(found[name].gradient, exact, rtol=0, atol=1e-9)
+    state, batches = graph.init(variables_at(problem, s, names)), batches_of(problem, names)
+    found = compiled_once(lambda g: g.gradient("x", state, batches).gradient)(graph)
+    np.testing.assert_allclose(found, problem.gradient(3, s), rtol=0, atol=1e-9)
 
 
 def test_the_sum_over_paths_is_the_authors_with_their_series():
@@ -266,7 +265,7 @@ def test_two_levels_are_implicit_hypergradient(method):
     pairs = ((found.gradient, expected.hypergradient), (found.reports["params"], expected.report))
     for ours, theirs in pairs:
         for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
-            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)
+            np.testing.assert_allclose(a, b, rtol=1e-11, atol=1e-13)
 
 
 def curved(variables, _):
