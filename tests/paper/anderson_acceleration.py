@@ -1,4 +1,4 @@
-"""Anderson, Journal of the ACM 12, 1965; Walker and Ni, SIAM Journal on Numerical Analysis 49, 2011.
+"""Anderson, Journal of the ACM 12, 1965; Walker and Ni, SIAM J. Numerical Analysis 49, 2011.
 
 In the form with a constraint: the weights of the points add up to one.
 """
@@ -37,8 +37,8 @@ def regularized(mapping, x, *, history, steps, beta, ridge, mixing_frequency):
     for k in range(1, steps + 1):
         points, residuals = [*points, x], [*residuals, mapping(x) - x]
         m = min(history, k - 1)
-        dx = np.diff(np.array(points[k - 1 - m :]), axis=0).reshape(m, -1).T
-        df = np.diff(np.array(residuals[k - 1 - m :]), axis=0).reshape(m, -1).T
+        dx = np.diff(np.array(points[k - 1 - m :]), axis=0).reshape(m, len(x)).T
+        df = np.diff(np.array(residuals[k - 1 - m :]), axis=0).reshape(m, len(x)).T
         gram = df.T @ df
         gamma = np.linalg.solve(gram + ridge * np.diag(np.diag(gram)), df.T @ residuals[-1])
         if k % mixing_frequency:

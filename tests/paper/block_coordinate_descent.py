@@ -1,4 +1,4 @@
-"""Beck and Tetruashvili, SIAM Journal on Optimization 23, 2013, with operators as in Tseng, 2001."""
+"""Beck and Tetruashvili, SIAM J. Optimization 23, 2013, with operators as in Tseng, 2001."""
 
 from __future__ import annotations
 
