@@ -203,8 +203,8 @@ def block_coordinate_descent(
         or `"normal_cg"` with a prox.
       memory: of `"unroll"`, what is stored and what computed again, as in `gl.meta.unroll`.
       on_failure: what becomes of parameters that did not converge. `"ignore"` gives them as they
-        are, with `converged` false; `"nan"` makes them NaN, lane by lane under `vmap`; `"raise"`
-        raises, under `jit` when the program runs.
+        are, with `converged` false; `"nan"` makes them and their derivatives NaN, lane by lane
+        under `vmap`; `"raise"` raises, under `jit` when the program runs.
 
     Returns:
       The solver, as data. While it runs it keeps one number for each block.

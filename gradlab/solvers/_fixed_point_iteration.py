@@ -75,8 +75,8 @@ def fixed_point_iteration(
         `gl.meta.custom_fixed_point` takes as `solver`. None: `"normal_cg"`.
       memory: of `"unroll"`, what is stored and what computed again, as in `gl.meta.unroll`.
       on_failure: what becomes of parameters that did not converge. `"ignore"` gives them as they
-        are, with `converged` false; `"nan"` makes them NaN, lane by lane under `vmap`; `"raise"`
-        raises, under `jit` when the program runs.
+        are, with `converged` false; `"nan"` makes them and their derivatives NaN, lane by lane
+        under `vmap`; `"raise"` raises, under `jit` when the program runs.
 
     Returns:
       The solver, as data. While it runs it keeps one more tree like the parameters.

@@ -145,8 +145,8 @@ def minimize(
       has_aux: whether the objective returns a pair of a scalar and of something else, which the
         solution has as `aux`.
       on_failure: what becomes of parameters that did not converge. `"ignore"` gives them as they
-        are, with `converged` false; `"nan"` makes them NaN, lane by lane under `vmap`; `"raise"`
-        raises, under `jit` when the program runs.
+        are, with `converged` false; `"nan"` makes them and their derivatives NaN, lane by lane
+        under `vmap`; `"raise"` raises, under `jit` when the program runs.
 
     Returns:
       The solver, as data. While it runs it keeps the optimizer's state and one gradient.

@@ -215,15 +215,23 @@ class Solver(Data):
         """What was found, as a function of all that the problem depends on."""
 
         def of(method: Callable[..., Any], *more: Any) -> Callable[..., Any]:
-            return lambda x, *a, **k: method(lambda y: fn(y, *a, **k), x, *more)
+            return lambda x, /, *a, **k: method(lambda y: fn(y, *a, **k), x, *more)
 
         if self.differentiate == "one_step":
-            decorate = custom_fixed_point(of(self.last, found.state), solver="one_step")
+            solver = self._named("one_step", learning_rate=1.0)
+            decorate = custom_fixed_point(of(self.last, found.state), solver=solver)
         else:
             solver: Any = self.linear_solver or self.linear()
             solver = solver.solve if isinstance(solver, ByHand) else solver
+            solver = self._named(solver) if isinstance(solver, str) else solver
             decorate = custom_root(of(self.residual), solver=solver)
         return decorate(lambda init, *args, **kwargs: found.params)
+
+    def _named(self, name: str, **given: Any) -> Data:
+        # Where parameters become NaN, their derivatives do, instead of an error.
+        on_failure = "nan" if self.on_failure == "nan" else "raise"
+        options = {"solver": name, "on_failure": on_failure, **given}
+        return core.build(_linear.LinearSolver, self.owner(), **options)
 
     def _told(self, params: Any, converged: jax.Array, reason: jax.Array) -> Any:
         what = (self.owner(), self.on_failure)
