@@ -12,8 +12,6 @@ from jax import lax
 from gradlab import core
 from gradlab.core import Data, Scalar, hyper, static
 from gradlab.meta import _checkpointed_scan, _linear, _roots
-from gradlab.meta._custom_fixed_point import custom_fixed_point
-from gradlab.meta._custom_root import custom_root
 
 DIFFERENTIATE = ("implicit", "unroll", "one_step")
 
@@ -214,18 +212,22 @@ class Solver(Data):
     def _with_derivative(self, fn: Callable[..., Any], found: Progress) -> Callable[..., Any]:
         """What was found, as a function of all that the problem depends on."""
 
-        def of(method: Callable[..., Any], *more: Any) -> Callable[..., Any]:
-            return lambda x, /, *a, **k: method(lambda y: fn(y, *a, **k), x, *more)
+        def of(method: Callable[..., Any]) -> Callable[..., Any]:
+            return lambda x, /, *a, **k: method(lambda y: fn(y, *a, **k), x)
+
+        def stepped(fn: Function, x: Any) -> Any:
+            return jax.tree.map(jnp.subtract, x, self.last(fn, x, found.state))
 
         if self.differentiate == "one_step":
-            solver = self._named("one_step", learning_rate=1.0)
-            decorate = custom_fixed_point(of(self.last, found.state), solver=solver)
+            residual, solver = of(stepped), self._named("one_step", learning_rate=1.0)
         else:
-            solver: Any = self.linear_solver or self.linear()
+            residual, solver = of(self.residual), self.linear_solver or self.linear()
             solver = solver.solve if isinstance(solver, ByHand) else solver
             solver = self._named(solver) if isinstance(solver, str) else solver
-            decorate = custom_root(of(self.residual), solver=solver)
-        return decorate(lambda init, *args, **kwargs: found.params)
+        linear = _roots.adopted(self.owner(), solver)
+        return _roots.differentiated(
+            self.owner(), residual, linear, False, lambda init, *args, **kwargs: found.params
+        )
 
     def _named(self, name: str, **given: Any) -> Data:
         # Where parameters become NaN, their derivatives do, instead of an error.
