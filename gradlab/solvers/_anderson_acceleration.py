@@ -117,8 +117,8 @@ def anderson_acceleration(
       tol: ε [units of the parameters], in [0, inf). The norm is the Euclidean one of all
         parameters together.
       max_steps: after which it gives up, at least 1.
-      differentiate: `"implicit"`: by the implicit function theorem. `"unroll"`: through
-        `max_steps` steps, of which those after convergence do nothing. `"one_step"`: ∂T/∂θ alone.
+      differentiate: `"implicit"`: by the implicit function theorem. `"unroll"`: through the
+        steps that were made, as a scan of `max_steps`. `"one_step"`: ∂T/∂θ alone.
       linear_solver: of `"implicit"`, for systems with I − ∂T/∂x: what
         `gl.meta.custom_fixed_point` takes as `solver`. None: `"normal_cg"`.
       memory: of `"unroll"`, what is stored and what computed again, as in `gl.meta.unroll`.

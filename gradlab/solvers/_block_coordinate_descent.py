@@ -165,8 +165,8 @@ def block_coordinate_descent(
       order: `"cyclic"`; `"shuffled"`: in another random order in each sweep; `"greedy"`: always
         the block with the largest residual, which takes one more gradient for each visit.
       seed: of the random orders, a whole number of at least 0.
-      differentiate: `"implicit"`: by the implicit function theorem. `"unroll"`: through
-        `max_steps` sweeps, of which those after convergence do nothing; Lᵢ count as constants.
+      differentiate: `"implicit"`: by the implicit function theorem. `"unroll"`: through the
+        sweeps that were made, as a scan of `max_steps`; Lᵢ count as constants.
         `"one_step"`: through one more sweep.
       linear_solver: of `"implicit"`, what `gl.meta.custom_root` takes as `solver`. None: `"cg"`,
         or `"normal_cg"` with a prox.

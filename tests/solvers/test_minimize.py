@@ -1,5 +1,7 @@
 """Minimisation by any optimizer: right answers, right derivatives, and no more work than needed."""
 
+import pickle
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -236,6 +238,21 @@ def test_derivatives_go_by_what_the_objective_closes_over():
     a = jnp.array([1.0, -2.0])
     np.testing.assert_allclose(compiled_once(jax.grad(outer))(a), 2 * a, atol=1e-8)
     np.testing.assert_allclose(compiled_once(jax.hessian(outer))(a), 2 * np.eye(2), atol=1e-7)
+
+
+def test_forward_mode_takes_plain_numbers():
+    solver = gl.solvers.minimize(gl.sgd(0.5), tol=1e-10)
+    _, slope = jax.jvp(lambda a: solver.run(bowl, jnp.zeros(2), a).params, (1.0,), (1.0,))
+    np.testing.assert_allclose(slope, np.ones(2), atol=1e-9)
+
+
+def test_a_solver_with_a_linear_solver_is_a_value():
+    given = {"linear_solver": gl.meta.linear_solver("cg", damping=0.1)}
+    solver = gl.solvers.minimize(gl.sgd(0.5), **given)
+    twin = pickle.loads(pickle.dumps(solver))
+    assert twin == solver == gl.solvers.minimize(gl.sgd(0.5), **given)
+    assert hash(twin) == hash(solver)
+    assert solver != gl.solvers.minimize(gl.sgd(0.5), linear_solver="cg")
 
 
 def test_what_the_objective_gives_beside_is_that_of_the_solution():
