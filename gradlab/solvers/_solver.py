@@ -101,6 +101,8 @@ class Solver(Data):
     def run(self, fn: Callable[..., Any], init: Any, *args: Any, **kwargs: Any) -> Solution:
         """Solves the problem.
 
+        Outside of `jax.jit` every call compiles its loop anew.
+
         Args:
           fn: the problem, as `fn(params, *args, **kwargs)`; the solver says what its value is.
           init: where to start, a tree of real arrays. It has no part in derivatives, unless

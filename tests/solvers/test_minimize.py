@@ -84,6 +84,14 @@ def test_what_a_line_search_knows_is_not_computed_again():
     assert few == many - steps
 
 
+def test_what_moves_the_parameters_after_a_line_search_is_not_taken_for_it():
+    solver = gl.solvers.minimize(optax.chain(optax.lbfgs(), optax.scale(0.5)), 1e-6)
+    found = compiled_once(lambda hyper: solver.run(objective, INIT, hyper))(WEIGHTS)
+    slope = jax.grad(objective)(found.params, WEIGHTS)
+    assert bool(found.converged)
+    assert float(found.error) == pytest.approx(float(optax.global_norm(slope)))
+
+
 def logistic(w, decay, x, y):
     return jnp.sum(jnp.logaddexp(0, -y * (x @ w))) + decay * jnp.sum(w**2) / 2
 
