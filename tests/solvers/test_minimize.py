@@ -89,7 +89,7 @@ def test_what_moves_the_parameters_after_a_line_search_is_not_taken_for_it():
     found = compiled_once(lambda hyper: solver.run(objective, INIT, hyper))(WEIGHTS)
     slope = jax.grad(objective)(found.params, WEIGHTS)
     assert bool(found.converged)
-    assert float(found.error) == pytest.approx(float(optax.global_norm(slope)))
+    assert float(found.error) == pytest.approx(float(core.global_norm(slope)))
 
 
 def logistic(w, decay, x, y):
