@@ -51,10 +51,9 @@ def build(data_type: type[Data], owner: str | None = None, **values: Any) -> Any
 
 def coerce(owner: str, field: dataclasses.Field, value: Any) -> Any:
     """Brings one argument into the form that the rule stores."""
-    convert = field.metadata.get("convert")
-    if convert is not None:
+    if "convert" in field.metadata:
         try:
-            return convert(value)
+            return field.metadata["convert"](value)
         except (TypeError, ValueError) as error:
             raise type(error)(f"{owner}: {field.name}={value!r}: {error}") from None
     annotation = str(field.type)

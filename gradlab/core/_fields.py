@@ -48,24 +48,31 @@ class Interval:
 ANY_REAL = Interval(-math.inf, math.inf, True, True)
 
 
-def hyper(
-    interval: str = "(-inf, inf)",
-    *,
-    default: Any = dataclasses.MISSING,
-    convert: Callable[[Any], Any] | None = None,
-) -> Any:
+def hyper(interval: str = "(-inf, inf)", *, default: Any = dataclasses.MISSING) -> Any:
     """Declares a hyperparameter of a rule, a leaf with a range.
 
     Args:
       interval: the values that make sense, such as `"[0, 1)"`.
       default: the value for rules that are built without naming it.
-      convert: brings what a user gives into data that has leaves of its own, or None.
 
     Returns:
       A dataclass field.
     """
-    metadata = {"interval": Interval.parse(interval), "convert": convert}
+    metadata = {"interval": Interval.parse(interval)}
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def part(*, default: Any = dataclasses.MISSING, convert: Callable[[Any], Any]) -> Any:
+    """Declares a field that holds data with hyperparameters of its own, or a tuple of such.
+
+    Args:
+      default: the value for data that is built without naming it.
+      convert: brings what a user gives into that form, or raises `TypeError` or `ValueError`.
+
+    Returns:
+      A dataclass field.
+    """
+    return dataclasses.field(default=default, metadata={"convert": convert})
 
 
 def static(*, default: Any = dataclasses.MISSING, convert: Callable[[Any], Any] | None = None):

@@ -152,7 +152,7 @@ def separated(residual: Callable, x: Any, args: tuple, kwargs: dict) -> tuple[li
 
 def _moves(tangent: Any) -> bool:
     known_zero = isinstance(tangent, jax.custom_derivatives.SymbolicZero)
-    return not known_zero and tangent.dtype != jax.dtypes.float0
+    return not known_zero and getattr(tangent, "dtype", None) != jax.dtypes.float0
 
 
 def held(x: Any) -> Any:

@@ -177,8 +177,8 @@ def bisection(
       check_bracket: whether to look at both ends first. Outside of `jit`, one sign at both
         raises at once; under `jit` `on_failure="raise"` says so.
       on_failure: what becomes of roots where one was not found. `"ignore"` gives them as they
-        are, with `converged` false; `"nan"` makes them NaN, lane by lane under `vmap`; `"raise"`
-        raises, under `jit` when the program runs.
+        are, with `converged` false; `"nan"` makes them and their derivatives NaN, lane by lane
+        under `vmap`; `"raise"` raises, under `jit` when the program runs.
 
     Returns:
       The solver, as data. While it runs it keeps two trees like x, and three of signs and flags.

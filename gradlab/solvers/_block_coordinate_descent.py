@@ -11,6 +11,7 @@ from jax import lax
 
 from gradlab import core
 from gradlab.core import Scalar, hyper, static
+from gradlab.solvers._blocks import Blocks
 from gradlab.solvers._solver import Function, Solver, fitting, quiet
 
 
@@ -19,38 +20,6 @@ class BlockState(NamedTuple):
 
     count: jax.Array
     lipschitz: jax.Array
-
-
-class Blocks(NamedTuple):
-    """How a tree is cut: the rows of an array, or the children of a tree."""
-
-    rows: bool
-    count: int
-    treedef: Any
-
-    @classmethod
-    def of(cls, owner: str, x: Any) -> Blocks:
-        parts, treedef = jax.tree.flatten(x, is_leaf=lambda node: node is not x)
-        if not jax.tree_util.all_leaves([x]):
-            return cls(False, len(parts), treedef)
-        if not jnp.ndim(x) or not len(x):
-            raise ValueError(f"{owner}: init of shape {jnp.shape(x)} has no rows to be its blocks")
-        return cls(True, len(x), treedef)
-
-    def parts(self, x: Any) -> list[Any]:
-        """All blocks."""
-        return list(x) if self.rows else self.treedef.flatten_up_to(x)
-
-    def whole(self, parts: list[Any]) -> Any:
-        """The tree of these blocks."""
-        return jnp.stack(parts) if self.rows else self.treedef.unflatten(parts)
-
-    def put(self, x: Any, index: Any, block: Any) -> Any:
-        """The tree with one block changed."""
-        if self.rows:
-            return x.at[index].set(block)
-        parts = self.parts(x)
-        return self.treedef.unflatten([*parts[:index], block, *parts[index + 1 :]])
 
 
 class BlockCoordinateDescent(Solver):
@@ -196,15 +165,15 @@ def block_coordinate_descent(
       order: `"cyclic"`; `"shuffled"`: in another random order in each sweep; `"greedy"`: always
         the block with the largest residual, which takes one more gradient for each visit.
       seed: of the random orders, a whole number of at least 0.
-      differentiate: `"implicit"`: by the implicit function theorem. `"unroll"`: through
-        `max_steps` sweeps, of which those after convergence do nothing; Lᵢ count as constants.
+      differentiate: `"implicit"`: by the implicit function theorem. `"unroll"`: through the
+        sweeps that were made, as a scan of `max_steps`; Lᵢ count as constants.
         `"one_step"`: through one more sweep.
       linear_solver: of `"implicit"`, what `gl.meta.custom_root` takes as `solver`. None: `"cg"`,
         or `"normal_cg"` with a prox.
       memory: of `"unroll"`, what is stored and what computed again, as in `gl.meta.unroll`.
       on_failure: what becomes of parameters that did not converge. `"ignore"` gives them as they
-        are, with `converged` false; `"nan"` makes them NaN, lane by lane under `vmap`; `"raise"`
-        raises, under `jit` when the program runs.
+        are, with `converged` false; `"nan"` makes them and their derivatives NaN, lane by lane
+        under `vmap`; `"raise"` raises, under `jit` when the program runs.
 
     Returns:
       The solver, as data. While it runs it keeps one number for each block.

@@ -68,15 +68,15 @@ def fixed_point_iteration(
       tol: ε [units of the parameters], in [0, inf). The norm is the Euclidean one of all
         parameters together.
       max_steps: after which it gives up, at least 1.
-      differentiate: `"implicit"`: by the implicit function theorem. `"unroll"`: through
-        `max_steps` steps, of which those after convergence do nothing. `"one_step"`: ∂T/∂θ alone,
+      differentiate: `"implicit"`: by the implicit function theorem. `"unroll"`: through the
+        steps that were made, as a scan of `max_steps`. `"one_step"`: ∂T/∂θ alone,
         the derivative of the last step, which is near where T contracts fast.
       linear_solver: of `"implicit"`, for systems with I − ∂T/∂x: what
         `gl.meta.custom_fixed_point` takes as `solver`. None: `"normal_cg"`.
       memory: of `"unroll"`, what is stored and what computed again, as in `gl.meta.unroll`.
       on_failure: what becomes of parameters that did not converge. `"ignore"` gives them as they
-        are, with `converged` false; `"nan"` makes them NaN, lane by lane under `vmap`; `"raise"`
-        raises, under `jit` when the program runs.
+        are, with `converged` false; `"nan"` makes them and their derivatives NaN, lane by lane
+        under `vmap`; `"raise"` raises, under `jit` when the program runs.
 
     Returns:
       The solver, as data. While it runs it keeps one more tree like the parameters.

@@ -134,10 +134,12 @@ def minimize(
         leads nowhere; for optimizers that project, or take proximal or mirror steps, whose
         solution need not have a gradient of zero. It takes one more update for each step.
       differentiate: `"implicit"`: by the implicit function theorem, at the cost of one linear
-        system, whatever the path was. `"unroll"`: through `max_steps` steps, of which those after
-        convergence do nothing; by the starting point and every hyperparameter, too.
-        `"one_step"`: through one more step, with the optimizer's state held, which is near where
-        steps contract fast.
+        system, whatever the path was. `"unroll"`: through the steps that were made, as a scan of
+        `max_steps` of which the rest do nothing; by the starting point and every hyperparameter,
+        too. From a start near the solution these are few, and so is what they say. `"one_step"`:
+        through one more step, with the optimizer's state held, which is near where steps contract
+        fast. These two are for forward mode alone where an optimizer has loops of any length, as
+        line searches do.
       linear_solver: of `"implicit"`, what `gl.meta.custom_root` takes as `solver`: a name,
         `gl.meta.linear_solver(…)`, or a function. None: `"cg"` for a stationary point and
         `"normal_cg"` for a fixed point.
@@ -145,8 +147,8 @@ def minimize(
       has_aux: whether the objective returns a pair of a scalar and of something else, which the
         solution has as `aux`.
       on_failure: what becomes of parameters that did not converge. `"ignore"` gives them as they
-        are, with `converged` false; `"nan"` makes them NaN, lane by lane under `vmap`; `"raise"`
-        raises, under `jit` when the program runs.
+        are, with `converged` false; `"nan"` makes them and their derivatives NaN, lane by lane
+        under `vmap`; `"raise"` raises, under `jit` when the program runs.
 
     Returns:
       The solver, as data. While it runs it keeps the optimizer's state and one gradient.

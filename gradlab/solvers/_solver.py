@@ -10,10 +10,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradlab import core
-from gradlab.core import Data, Scalar, hyper, static
+from gradlab.core import Data, Scalar, hyper, part, static
 from gradlab.meta import _checkpointed_scan, _linear, _roots
-from gradlab.meta._custom_fixed_point import custom_fixed_point
-from gradlab.meta._custom_root import custom_root
 
 DIFFERENTIATE = ("implicit", "unroll", "one_step")
 
@@ -79,7 +77,7 @@ class Solver(Data):
     """
 
     tol: Scalar = hyper("[0, inf)")
-    linear_solver: Data | None = hyper(default=None, convert=linear_choice)
+    linear_solver: Data | None = part(default=None, convert=linear_choice)
     max_steps: int = static(convert=core.count_at_least(1))
     differentiate: str = static(default="implicit", convert=core.one_of(*DIFFERENTIATE))
     memory: str | int = static(default="plain")
@@ -102,6 +100,8 @@ class Solver(Data):
 
     def run(self, fn: Callable[..., Any], init: Any, *args: Any, **kwargs: Any) -> Solution:
         """Solves the problem.
+
+        Outside of `jax.jit` every call compiles its loop anew.
 
         Args:
           fn: the problem, as `fn(params, *args, **kwargs)`; the solver says what its value is.
@@ -214,16 +214,28 @@ class Solver(Data):
     def _with_derivative(self, fn: Callable[..., Any], found: Progress) -> Callable[..., Any]:
         """What was found, as a function of all that the problem depends on."""
 
-        def of(method: Callable[..., Any], *more: Any) -> Callable[..., Any]:
-            return lambda x, *a, **k: method(lambda y: fn(y, *a, **k), x, *more)
+        def of(method: Callable[..., Any]) -> Callable[..., Any]:
+            return lambda x, /, *a, **k: method(lambda y: fn(y, *a, **k), x)
+
+        def stepped(fn: Function, x: Any) -> Any:
+            return jax.tree.map(jnp.subtract, x, self.last(fn, x, found.state))
 
         if self.differentiate == "one_step":
-            decorate = custom_fixed_point(of(self.last, found.state), solver="one_step")
+            residual, solver = of(stepped), self._named("one_step", learning_rate=1.0)
         else:
-            solver: Any = self.linear_solver or self.linear()
+            residual, solver = of(self.residual), self.linear_solver or self.linear()
             solver = solver.solve if isinstance(solver, ByHand) else solver
-            decorate = custom_root(of(self.residual), solver=solver)
-        return decorate(lambda init, *args, **kwargs: found.params)
+            solver = self._named(solver) if isinstance(solver, str) else solver
+        linear = _roots.adopted(self.owner(), solver)
+        return _roots.differentiated(
+            self.owner(), residual, linear, False, lambda init, *args, **kwargs: found.params
+        )
+
+    def _named(self, name: str, **given: Any) -> Data:
+        # Where parameters become NaN, their derivatives do, instead of an error.
+        on_failure = "nan" if self.on_failure == "nan" else "raise"
+        options = {"solver": name, "on_failure": on_failure, **given}
+        return core.build(_linear.LinearSolver, self.owner(), **options)
 
     def _told(self, params: Any, converged: jax.Array, reason: jax.Array) -> Any:
         what = (self.owner(), self.on_failure)
