@@ -77,8 +77,15 @@ def test_the_page_and_the_table_say_the_same(outcomes, tmp_path):
     text = study.markdown(study.tiny(), outcomes)
     for row in study.rows(outcomes):
         assert f"| {' | '.join(row)} |" in text
-    figure = study.chart(study.tiny(), outcomes)
-    assert {trace.name for trace in figure.data} == set(CHOSEN)
+    page = study.page(study.tiny(), outcomes)
+    assert page.rows == study.rows(outcomes)
+    ((figure, _),) = page.charts
+    assert {trace.name for trace in figure.data} == {study.NOTHING, *CHOSEN}
+    for trace in figure.data:
+        found = outcomes[trace.name]
+        last = found.errors if found.own is None else found.own
+        assert trace.y[-1] == pytest.approx(100 * np.mean(last))
+        assert trace.x[-1] == study.tiny().steps
 
 
 def test_the_example_prints_its_table_and_writes_page_and_table(outcomes, tmp_path, monkeypatch):

@@ -12,23 +12,24 @@ from plotly.offline import get_plotlyjs
 from typer.testing import CliRunner
 
 import gradlab as gl
-from gradlab.examples import _lines, chaotic_unroll, meta_train
+from gradlab.examples import _page, chaotic_unroll, meta_train
 
 
 @pytest.fixture(scope="module")
 def runs():
-    tuning = dataclasses.replace(chaotic_unroll.TINY, outer_steps=60)
-    return {way: chaotic_unroll.tune(tuning, way) for way in chaotic_unroll.WAYS}
+    return {way: chaotic_unroll.tune(chaotic_unroll.TINY, way) for way in chaotic_unroll.WAYS}
 
 
 @pytest.mark.slow
 def test_plain_gradients_of_a_chaotic_run_explode_and_persistent_strategies_lower_its_loss(runs):
     plain, clipped, persistent = runs.values()
     for found in (plain, clipped):
-        assert not np.nanmax(found["size"]) < 1e6
+        assert np.max(found["size"]) > 1e6
+        assert len(np.unique(found["theta"])) > 50  # it moves: nothing has overflown
     assert np.max(persistent["size"]) < 100
-    assert persistent["loss"][-1] < 0.8 * persistent["loss"][0]
-    assert persistent["loss"][-1] < 0.8 * min(plain["loss"][-1], clipped["loss"][-1])
+    loss, *others = map(chaotic_unroll.loss_at_the_end, (persistent, plain, clipped))
+    assert loss < 0.8 * persistent["loss"][0]
+    assert loss < 0.8 * min(others)
 
 
 @pytest.mark.slow
@@ -111,7 +112,7 @@ def test_the_meta_training_page_shows_every_task(tmp_path):
         "digits": comparison([1.0, 1.1, 0.9], [0.5, 0.6, 0.4]),
         "bowls": comparison([1.0, 1.1, 0.9], [1.5, 1.6, 1.4]),
     }
-    path = meta_train.page("learned_mlp", np.ones((50, 2)), found, tmp_path)
+    path = meta_train.page("learned_mlp", np.ones((50, 2)), found).write(tmp_path)
     text = path.read_text()
     assert len(charts_of(text)) == 1 + 2 * len(found)
     for words in ("<td>digits</td>", "<td>learned</td>", "<td>adam</td>", "favours Adam"):
@@ -119,10 +120,12 @@ def test_the_meta_training_page_shows_every_task(tmp_path):
 
 
 def test_a_label_has_one_colour_in_all_panels():
-    curve = _lines.steps([1.0, 2.0])
-    panels = [_lines.Panel("a", {"x": curve, "y": curve}), _lines.Panel("b", {"y": curve})]
+    curve = _page.steps([1.0, 2.0])
+    panels = [
+        _page.Panel("a", "step", {"x": curve, "y": curve}), _page.Panel("b", "step", {"y": curve})
+    ]  # fmt: skip
     colors = {}
-    for trace in _lines.chart(panels).data:
+    for trace in _page.chart("two", panels, ("x", "y")).data:
         colors.setdefault(trace.name, set()).add(trace.line.color)
     assert {name: len(seen) for name, seen in colors.items()} == {"x": 1, "y": 1}
     assert colors["x"] != colors["y"]
