@@ -16,6 +16,7 @@ import optax
 import pytest
 
 import gradlab as gl
+from gradlab.testing._subject import compiled_once
 from tests.paper import transcription
 from tests.reference.load import Curve
 
@@ -50,7 +51,7 @@ def open_loop(opt: optax.GradientTransformation, gradients: Any, params: Any) ->
         return (optax.apply_updates(params, updates), state), (updates, state)
 
     carry = params, opt.init(params)
-    return jax.jit(lambda c, g: jax.lax.scan(step, c, g)[1])(carry, gradients)
+    return compiled_once(lambda c, g: jax.lax.scan(step, c, g)[1])(carry, gradients)
 
 
 def state_fields(state: Any) -> dict[str, Any]:

@@ -1,13 +1,11 @@
 """Every example runs in a few seconds, and what it says of conflicts is so."""
 
-import json
 import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from plotly.offline import get_plotlyjs
 from typer.testing import CliRunner
 
 import gradlab as gl
@@ -16,6 +14,7 @@ from gradlab.aggregators import value_and_jacobian
 from gradlab.examples import _experiment, auxiliary_loss, noisy_labels, two_task_digits
 from gradlab.examples._experiment import BETWEEN, HARMED, TOLERANCE, WITH_UPDATE
 from tests.browser import browse, needs_browser
+from tests.examples.pages import own_part, traces_of
 
 EXAMPLES = {
     "two_task_digits": two_task_digits,
@@ -126,14 +125,8 @@ def test_an_example_prints_its_table_and_writes_a_page_with_its_charts(
     done = CliRunner().invoke(app, ["--tiny", "--output", str(tmp_path / "new")])
     assert done.exit_code == 0, done.output
     assert "steps that harm one" in done.output
-    page = (tmp_path / "new" / "index.html").read_text()
-    assert page.count(get_plotlyjs()) == 1
-    own = page.replace(get_plotlyjs(), "")
-    assert not re.search(r'(?:src|href)="(?!data:)', own)  # it loads nothing
-    (chart,) = re.findall(
-        r'<div class="plot".*?<script type="application/json">(.*?)</script>', own
-    )
-    data, ways = json.loads(chart)["data"], list(outcomes[name])
+    own = own_part(tmp_path / "new" / "index.html")
+    data, ways = traces_of(own), list(outcomes[name])
     series = next(iter(outcomes[name].values())).series
     assert len(data) == len(ways) * len(series)
     assert {trace["name"] for trace in data} == set(ways)

@@ -1,18 +1,16 @@
 """What the examples about outer gradients say is so, in small."""
 
 import dataclasses
-import json
-import re
 
 import jax
 import numpy as np
 import pytest
 import typer
-from plotly.offline import get_plotlyjs
 from typer.testing import CliRunner
 
 import gradlab as gl
 from gradlab.examples import _page, chaotic_unroll, meta_train
+from tests.examples.pages import own_part, traces_of
 
 
 @pytest.fixture(scope="module")
@@ -39,15 +37,6 @@ def test_the_spectrum_tells_the_rates_apart():
     assert "useless" in said["wild"]
 
 
-def charts_of(page):
-    own = page.replace(get_plotlyjs(), "")
-    assert not re.search(r'(?:src|href)="(?!data:)', own)  # it loads nothing
-    (chart,) = re.findall(
-        r'<div class="plot".*?<script type="application/json">(.*?)</script>', own
-    )
-    return json.loads(chart)["data"]
-
-
 @pytest.mark.slow
 def test_the_chaotic_example_writes_its_page(runs, tmp_path, monkeypatch):
     monkeypatch.setattr(chaotic_unroll, "tune", lambda tuning, way: runs[way])
@@ -56,7 +45,7 @@ def test_the_chaotic_example_writes_its_page(runs, tmp_path, monkeypatch):
     done = CliRunner().invoke(app, ["--tiny", "--output", str(tmp_path / "new")])
     assert done.exit_code == 0, done.output
     assert "At the begin: the gradient of this unroll is useless" in done.output
-    data = charts_of((tmp_path / "new" / "index.html").read_text())
+    data = traces_of(own_part(tmp_path / "new" / "index.html"))
     assert len(data) == 3 + 2 * len(chaotic_unroll.WAYS)
 
 
@@ -112,9 +101,8 @@ def test_the_meta_training_page_shows_every_task(tmp_path):
         "digits": comparison([1.0, 1.1, 0.9], [0.5, 0.6, 0.4]),
         "bowls": comparison([1.0, 1.1, 0.9], [1.5, 1.6, 1.4]),
     }
-    path = meta_train.page("learned_mlp", np.ones((50, 2)), found).write(tmp_path)
-    text = path.read_text()
-    assert len(charts_of(text)) == 1 + 2 * len(found)
+    text = own_part(meta_train.page("learned_mlp", np.ones((50, 2)), found).write(tmp_path))
+    assert len(traces_of(text)) == 1 + 2 * len(found)
     for words in ("<td>digits</td>", "<td>learned</td>", "<td>adam</td>", "favours Adam"):
         assert words in text
 
