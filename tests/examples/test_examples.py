@@ -13,6 +13,7 @@ from gradlab import problems
 from gradlab.aggregators import value_and_jacobian
 from gradlab.examples import _experiment, auxiliary_loss, noisy_labels, two_task_digits
 from gradlab.examples._experiment import BETWEEN, HARMED, TOLERANCE, WITH_UPDATE
+from gradlab.testing._subject import compiled_once
 from tests.browser import browse, needs_browser
 from tests.examples.pages import own_part, traces_of
 
@@ -62,11 +63,12 @@ def test_bloop_follows_the_main_loss_as_far_as_the_main_gradient_goes():
     way = next(way for way in made.ways if way.label == "bloop")
     params = made.init(jax.random.key(1))
     state = way.start(params)
+    gradient = compiled_once(way.gradient)
+    stacked = compiled_once(lambda p, batch: value_and_jacobian(made.losses, p, batch)[1])
     for seed in range(3):
         batch = made.sample(jax.random.key(seed))
-        _, stack = value_and_jacobian(made.losses, params, batch)
-        main = jax.tree.map(lambda x: x[0], stack)
-        update, state = jax.jit(way.gradient)(params, state, batch)
+        main = jax.tree.map(lambda x: x[0], stacked(params, batch))
+        update, state = gradient(params, state, batch)
         along, own = gl.core.inner_product(update, main), gl.core.inner_product(main, main)
         assert along == pytest.approx(float(own), rel=1e-4)
         rest = jax.tree.map(lambda u, g: u - g, update, main)
@@ -84,9 +86,9 @@ def test_the_gramian_and_the_stack_give_the_same_gradient():
     made = noisy_labels.tiny()
     params, batch = made.init(jax.random.key(0)), made.sample(jax.random.key(1))
     way = made.ways[1]
-    found, _ = jax.jit(way.gradient)(params, way.start(params), batch)
+    found, _ = compiled_once(way.gradient)(params, way.start(params), batch)
     stacked = _experiment.aggregated("stacked", gl.upgrad(), made.losses)
-    expected, _ = jax.jit(stacked.gradient)(params, stacked.start(params), batch)
+    expected, _ = compiled_once(stacked.gradient)(params, stacked.start(params), batch)
     for x, y in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-3, atol=1e-5)
 
@@ -139,6 +141,7 @@ def test_the_gradient_of_an_image_that_is_all_but_certain_keeps_its_digits():
     images = jnp.repeat(jnp.asarray(problems.digits()[0][0][:1]), 10, axis=0)
     batch = images, jnp.arange(10), jnp.ones(10, bool)
 
+    @compiled_once
     def found(params, batch, label):
         return jax.grad(lambda p: made.losses(p, batch)[label])(params)
 
