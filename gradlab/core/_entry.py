@@ -16,6 +16,8 @@ ROOMS = (
     "estimators",
     "meta",
     "optimizers",
+    "projections",
+    "prox",
     "regularizers",
     "transforms",
     "wrappers",
@@ -25,6 +27,8 @@ KINDS = {
     "meta": "hypergradient",
     "meta/bilevel": "bilevel",
     "meta/learned": "transformation",
+    "projections": "operator",
+    "prox": "operator",
     "regularizers": "regularizer",
 }
 """What the functions of a room, or of a family, are where they are no transformations."""
@@ -35,7 +39,8 @@ class Traits:
     """What a method promises beyond the contract; each promise and each denial is tested.
 
     Of a regularizer, `smooth` is said of its gradient, and only `smooth`, `kinks`, `complex`
-    and `stochastic` say anything. Of a hypergradient only `stochastic` and `biased` do.
+    and `stochastic` say anything. Of a hypergradient only `stochastic` and `biased` do; of an
+    operator `elementwise`, `smooth`, `kinks`, `complex` and `convex`.
 
     Attributes:
       elementwise: each coordinate's update depends on that coordinate alone.
@@ -54,6 +59,8 @@ class Traits:
         narrow parameters, without being asked for; empty where none has.
       biased: one sentence on what a hypergradient leaves out, so that it (or its mean) does
         not come to the derivative of the outer objective; empty where nothing is.
+      convex: an operator never takes two points further apart, and is firmly non-expansive: it
+        belongs to a convex function.
     """
 
     elementwise: bool = True
@@ -65,6 +72,7 @@ class Traits:
     temporaries: str = ""
     narrow_state: str = ""
     biased: str = ""
+    convex: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,13 +87,16 @@ class Entry:
       example: keyword arguments that make a working instance.
       needs: extra arguments, and what else the method cannot do without: `matrices`,
         `stacked` (gradients with a leading axis of objectives); for a regularizer what it is
-        called with beside the parameters.
+        called with beside the parameters; for an operator what it acts on where that is not any
+        tree: `matrices`, `symmetric` (square matrices), `vector` (one of length 5).
       traits: see `Traits`.
       extra: extra arguments that are not reserved, or reserved ones of another kind, from the
         parameters and the reserved ones: what the contract hands to `update`. They are made
         for any tree of parameters.
       estimate: of a hypergradient, `estimate(method, problem, x, key)` is what the method makes
         of the contract's problem at the outer variables x.
+      penalty: of an operator, the function h that it belongs to: `penalty(tree, **example)` is a
+        real scalar, infinite where h is not defined; nothing of it is differentiated.
       room: the folder of the package; derived from the function's module by default.
       family: the folder within the room, or empty.
     """
@@ -99,6 +110,7 @@ class Entry:
     traits: Traits = Traits()
     extra: Callable[[Any, dict[str, Any]], dict[str, Any]] | None = None
     estimate: Callable[[Any, Any, Any, Any], Any] | None = None
+    penalty: Callable[..., Any] | None = None
     room: str = ""
     family: str = ""
 

@@ -1,0 +1,1 @@
+"""Rules whose step ends in a proximal operator, a projection or a mirror map."""
