@@ -25,6 +25,7 @@ def check_optimal(subject: OperatorSubject) -> str:
         size, draw = zero.size, np.random.default_rng(5)
         noise = np.concatenate([draw.normal(size=(4 * size, size)), *(np.eye(size),) * 2])
         noise *= 10.0 ** -draw.integers(0, 6, size=(len(noise), 1))
+        noise = _of_kind(subject, noise, unravel)
 
         def vectors(operand: jax.Array, scaling: Any) -> jax.Array:
             return ravel_pytree(subject(unravel(operand), scaling))[0]
@@ -36,7 +37,7 @@ def check_optimal(subject: OperatorSubject) -> str:
         @compiled_once
         def excess(x: jax.Array, scaling: Any) -> jax.Array:
             y = vectors(x, scaling)
-            moved = y + jnp.asarray(_of_kind(subject, noise, unravel))
+            moved = y + jnp.asarray(noise)
             there = jax.vmap(vectors, (0, None))(x + moved - y, scaling)
             one_of_x = jnp.where(jnp.eye(size, dtype=bool), x, y)
             one_zero = jnp.where(jnp.eye(size, dtype=bool), 0, y)

@@ -77,6 +77,8 @@ class OperatorSubject:
 
     def numbers(self) -> list[tuple[str, Any]]:
         """Its strengths that are plain numbers: the argument, and the place in a tuple."""
+        if not self.scales:
+            return []
         found: list[tuple[str, Any]] = []
         for name, value in self.example.items():
             parts = enumerate(value) if isinstance(value, tuple) else [(None, value)]
