@@ -116,6 +116,11 @@ ENTRY = core.Entry(
     mirror_descent,
     formula="grad phi(p) -= lr * g",
     paper=("M063", "beck2003mirror"),
-    example={"learning_rate": 0.01, "potential": "p_norm", "p": 3.0},
-    search_space={"learning_rate": (1e-3, 1.0, "log"), "p": (1.5, 4.0, "linear")},
+    example={"learning_rate": 0.001, "potential": "p_norm", "p": 3.0},
+    search_space={"learning_rate": (1e-4, 0.1, "log"), "p": (1.5, 4.0, "linear")},
+    traits=core.Traits(
+        smooth=False,
+        kinks="Roots have no slope at zero: where a weight or its dual is zero, and where the sign "
+        "of the negative entropy changes, the derivative is taken as zero.",
+    ),
 )

@@ -9,7 +9,7 @@ from gradlab import core
 from gradlab.core import Params, Scalar, ScalarOrSchedule, hyper, static
 from gradlab.optimizers.proximal._forward_backward import ForwardBackward
 from gradlab.optimizers.proximal._functions import function
-from gradlab.projections import projection_l2_ball
+from gradlab.projections import projection_linf_ball
 from gradlab.prox import make_prox_from_projection
 
 
@@ -72,11 +72,11 @@ ENTRY = core.Entry(
     projected_gradient,
     formula="p = projection(p - lr * g)",
     paper=("bertsekas1976goldstein",),
-    example={"learning_rate": 0.05, "projection": projection_l2_ball, "hyperparams": 3.0},
+    example={"learning_rate": 0.05, "projection": projection_linf_ball, "hyperparams": 1.0},
     search_space={"learning_rate": (1e-3, 1.0, "log")},
     traits=core.Traits(
-        elementwise=False,
         smooth=False,
         kinks="On the boundary of the set; the derivative is that of the projection.",
+        complex=False,
     ),
 )

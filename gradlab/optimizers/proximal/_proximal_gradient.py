@@ -69,7 +69,8 @@ def proximal_gradient(
       other thresholds: `gl.prox.prox_half`, `prox_hard`, `prox_cel0`.
 
     Differs:
-      There is no backtracking: the step size is the learning rate.
+      There is no backtracking: the step size is the learning rate. An accelerated step on CPU
+      keeps two arrays of the size of a parameter while it runs, since y' and x' both need y and x.
 
     Example:
       >>> import gradlab as gl, jax.numpy as jnp
