@@ -66,6 +66,7 @@ from gradlab.core._numerics import inner_product as inner_product
 from gradlab.core._numerics import norm as norm
 from gradlab.core._numerics import power as power
 from gradlab.core._numerics import reciprocal_sqrt as reciprocal_sqrt
+from gradlab.core._numerics import signed_power as signed_power
 from gradlab.core._numerics import soft_threshold as soft_threshold
 from gradlab.core._numerics import sqrt as sqrt
 from gradlab.core._operand import Operand as Operand

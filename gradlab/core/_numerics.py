@@ -132,6 +132,11 @@ def power(x: jax.Array, exponent: Any) -> jax.Array:
     return jnp.where(zero, (exponent == 0).astype(x.dtype), jnp.where(zero, 1, x) ** exponent)
 
 
+def signed_power(x: jax.Array, exponent: Any) -> jax.Array:
+    """The power of the absolute value with the sign of the number, or its direction."""
+    return direction(x) * power(absolute(x), exponent)
+
+
 def norm(x: jax.Array, axis: Any = None, keepdims: bool = False) -> jax.Array:
     """The Euclidean norm, with derivative zero at zero."""
     return sqrt(jnp.sum(abs_sq(x), axis=axis, keepdims=keepdims))

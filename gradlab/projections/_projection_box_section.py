@@ -8,10 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.core import Tracer
 
 from gradlab import core
-from gradlab.projections._vectors import described, indicator, vector
+from gradlab.projections._vectors import check_section, described, indicator, vector
 
 
 def projection_box_section(x: Any, lower: Any, upper: Any, w: Any, c: Any) -> Any:
@@ -52,10 +51,10 @@ def projection_box_section(x: Any, lower: Any, upper: Any, w: Any, c: Any) -> An
     """
     operand = vector("projection_box_section", x)
     n = operand.arrays[0].size
-    wide = (jnp.broadcast_to(jnp.asarray(v, operand.arrays[0].dtype), (n,)) for v in (lower, upper))
-    low, high = wide
-    w, c = described(operand, w=(w, (n,)), c=(c, ()))
-    _check_feasible(low, high, w, c)
+    low, high = (v if np.ndim(v) else jnp.full(n, v) for v in (lower, upper))
+    shapes = {"lower": (low, (n,)), "upper": (high, (n,)), "w": (w, (n,)), "c": (c, ())}
+    low, high, w, c = described(operand, **shapes)
+    check_section(operand.owner, low, high, w, c)
     return operand.map(lambda x: _nearest(x, low, high, w, c))
 
 
@@ -78,17 +77,6 @@ def _nearest(x: jax.Array, low: jax.Array, high: jax.Array, w: jax.Array, c: jax
     rest = c - jnp.sum(jnp.where(free, w * x, w * fixed))
     tau = core.divide(rest, jnp.sum(jnp.where(free, w * w, 0)))
     return jnp.where(free, jnp.clip(x + tau * w, low_, high_), fixed)
-
-
-def _check_feasible(low: Any, high: Any, w: Any, c: Any) -> None:
-    if any(isinstance(v, Tracer) for v in (low, high, w, c)):
-        return
-    least, most, slack = w @ low, w @ high, 1e-5 * (1 + abs(c))
-    if not (np.all(w > 0) and np.all(low <= high) and least - slack <= c <= most + slack):
-        raise ValueError(
-            "projection_box_section: there is no such point: w has to be positive, upper not "
-            f"below lower, and c={float(c)} in [{float(least)}, {float(most)}]"
-        )
 
 
 def _violation(x: Any, lower: Any, upper: Any, w: Any, c: Any) -> Any:

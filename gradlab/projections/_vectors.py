@@ -6,6 +6,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 
 from gradlab import core
 
@@ -45,6 +47,18 @@ def described(operand: core.Operand, **arrays: tuple[Any, tuple[int | None, ...]
             raise ValueError(f"{operand.owner}: {name} has shape {array.shape}, not {shown}")
         found.append(array)
     return found
+
+
+def check_section(owner: str, low: Any, high: Any, w: Any, c: Any) -> None:
+    """Raises where a box has no point on a hyperplane, as far as numbers are known."""
+    if any(isinstance(v, Tracer) for v in (low, high, w, c)):
+        return
+    least, most, slack = w @ low, w @ high, 1e-5 * (1 + abs(c))
+    if not (np.all(w > 0) and np.all(low <= high) and least - slack <= c <= most + slack):
+        raise ValueError(
+            f"{owner}: there is no such point: w has to be positive, upper not below lower, and "
+            f"c={float(c)} in [{float(least)}, {float(most)}]"
+        )
 
 
 def span_and_solution(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:

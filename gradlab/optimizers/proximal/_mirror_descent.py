@@ -52,15 +52,11 @@ class MirrorDescent(core.Rule):
         return w * jnp.exp(-h.learning_rate * g * jnp.sign(w))
 
     def _p_norm(self, h: Any, g: jax.Array, w: jax.Array) -> jax.Array:
-        dual = _signed_power(w, h.p - 1) - h.learning_rate * g
-        return _signed_power(dual, 1 / (h.p - 1))
+        dual = core.signed_power(w, h.p - 1) - h.learning_rate * g
+        return core.signed_power(dual, 1 / (h.p - 1))
 
     def schedule_counts(self, state: Any) -> dict[str, Any]:
         return {"learning_rate": state.count}
-
-
-def _signed_power(x: jax.Array, exponent: Any) -> jax.Array:
-    return core.direction(x) * core.power(core.absolute(x), exponent)
 
 
 @core.builds(MirrorDescent)
