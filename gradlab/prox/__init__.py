@@ -22,3 +22,4 @@ from gradlab.prox._prox_none import prox_none as prox_none
 from gradlab.prox._prox_nuclear_norm import prox_nuclear_norm as prox_nuclear_norm
 from gradlab.prox._prox_ridge import prox_ridge as prox_ridge
 from gradlab.prox._prox_scad import prox_scad as prox_scad
+from gradlab.prox._prox_total_variation import prox_total_variation as prox_total_variation

@@ -45,15 +45,12 @@ def test_a_section_reaches_its_ends():
         np.testing.assert_allclose(found, wanted, atol=1e-14)
 
 
-def test_a_polyhedron_contains_the_other_sets():
+def test_the_simplex_is_a_polyhedron():
     x = jnp.asarray(DRAW.normal(size=6) * 2)
     eye, ones = np.eye(6), np.ones(6)
-    polyhedron = gl.projections.projection_polyhedron
-    box = polyhedron(x, None, None, np.concatenate([eye, -eye]), np.concatenate([ones, ones]))
-    np.testing.assert_allclose(box, np.clip(x, -1, 1), atol=1e-12)
 
     def simplex(x):
-        return polyhedron(x, ones[None], np.ones(1), -eye, np.zeros(6))
+        return gl.projections.projection_polyhedron(x, ones[None], np.ones(1), -eye, np.zeros(6))
 
     theirs = gl.projections.projection_simplex
     np.testing.assert_allclose(simplex(x), theirs(x), atol=1e-12)

@@ -145,7 +145,8 @@ def test_other_dtypes_and_trees_are_seen():
 
     def narrow(tree, strength=1.0, scaling=1.0):
         return jax.tree.map(
-            lambda x: core.soft_threshold(x, jnp.asarray(strength * scaling, x.dtype)), tree
+            lambda x: core.soft_threshold(x * 3, jnp.asarray(3 * strength * scaling, x.dtype)) / 3,
+            tree,
         )
 
     assert "computed with in float32" in broken(narrow, "dtypes are kept")

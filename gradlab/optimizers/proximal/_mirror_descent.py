@@ -14,14 +14,12 @@ from gradlab.core import Params, Scalar, ScalarOrSchedule, Updates, hyper, stati
 from gradlab.optimizers.proximal._forward_backward import ForwardBackwardState
 from gradlab.optimizers.proximal._functions import function
 
-POTENTIALS = ("negative_entropy", "euclidean", "p_norm")
-
 
 class MirrorDescent(core.Rule):
     """A step of the gradient of the potential, and back."""
 
     learning_rate: ScalarOrSchedule = hyper("[0, inf)")
-    potential: str = static(convert=core.one_of(*POTENTIALS))
+    potential: str = static(convert=core.one_of("negative_entropy", "euclidean", "p_norm"))
     p: Scalar | None = hyper("(1, inf)")
     projection: Callable[..., Any] | None = static(convert=core.optional(function))
 

@@ -84,7 +84,7 @@ def proximal_gradient(
 ENTRY = core.Entry(
     proximal_gradient,
     formula="p = prox(p - lr * g, strength, lr)",
-    paper=("M079", "beck2009fast"),
+    paper=("M079", "beck2009fast", "odonoghue2015adaptive"),
     example={"learning_rate": 0.01, "strength": 0.1},
     search_space={"learning_rate": (1e-3, 1.0, "log"), "strength": (1e-5, 1.0, "log")},
     traits=core.Traits(
