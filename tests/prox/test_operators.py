@@ -179,6 +179,35 @@ def test_a_matrix_of_a_stack_may_have_a_strength_of_its_own(x64):
         same(y, gl.prox.prox_nuclear_norm(x, s))
 
 
+@pytest.mark.parametrize("kind", ["noise", "walk"])
+def test_total_variation_has_the_dual_certificate_of_an_optimum(kind, x64):
+    draw = np.random.default_rng(3)
+    prox = jax.jit(gl.prox.prox_total_variation)
+    for strength in (0.0, 0.1, 1.0, 30.0):
+        x = draw.normal(size=60)
+        x = np.cumsum(x) if kind == "walk" else x
+        y = np.asarray(prox(x, strength))
+        dual = np.cumsum(x - y)
+        assert np.max(np.abs(dual)) <= strength + 1e-12
+        np.testing.assert_allclose(dual[-1], 0, atol=1e-12)
+        rise = np.diff(y)
+        jumps = np.abs(rise) > 1e-9
+        np.testing.assert_allclose(dual[:-1][jumps], -strength * np.sign(rise[jumps]), atol=1e-12)
+        assert len(np.unique(np.round(y, 9))) == 1 + np.sum(jumps)
+    np.testing.assert_allclose(y, np.mean(x), atol=1e-12)
+
+
+def test_each_signal_may_have_a_strength_of_its_own(x64):
+    signals = jnp.asarray(DRAW.normal(size=(2, 7)))
+    found = gl.prox.prox_total_variation(signals, np.array([0.1, 0.9]))
+    for x, y, s in zip(signals, found, (0.1, 0.9), strict=True):
+        same(y, gl.prox.prox_total_variation(x, s))
+    undefined = signals.at[0, 3].set(jnp.nan)  # and the search ends all the same
+    same(gl.prox.prox_total_variation(undefined, np.array([0.1, 0.9]))[1], found[1])
+    one = signals[:, :1]
+    same(gl.prox.prox_total_variation(one, 0.5), one)
+
+
 def test_a_projection_is_a_prox_that_compares_by_its_projection():
     one = gl.prox.make_prox_from_projection(gl.projections.projection_l2_ball)
     two = gl.prox.make_prox_from_projection(gl.projections.projection_l2_ball)
