@@ -40,7 +40,7 @@ class Traits:
 
     Of a regularizer, `smooth` is said of its gradient, and only `smooth`, `kinks`, `complex`
     and `stochastic` say anything. Of a hypergradient only `stochastic` and `biased` do; of an
-    operator `elementwise`, `smooth`, `kinks`, `complex` and `convex`.
+    operator `elementwise`, `smooth`, `kinks`, `complex` and `expansive`.
 
     Attributes:
       elementwise: each coordinate's update depends on that coordinate alone.
@@ -59,8 +59,8 @@ class Traits:
         narrow parameters, without being asked for; empty where none has.
       biased: one sentence on what a hypergradient leaves out, so that it (or its mean) does
         not come to the derivative of the outer objective; empty where nothing is.
-      convex: an operator never takes two points further apart, and is firmly non-expansive: it
-        belongs to a convex function.
+      expansive: one sentence on why an operator takes some points further apart; empty where it
+        is firmly non-expansive, as that of a convex function is.
     """
 
     elementwise: bool = True
@@ -72,7 +72,7 @@ class Traits:
     temporaries: str = ""
     narrow_state: str = ""
     biased: str = ""
-    convex: bool = True
+    expansive: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -73,6 +73,6 @@ ENTRY = core.Entry(
         smooth=False,
         kinks="At the threshold the derivative is that from outside, at sqrt(2 lam) / a that from "
         "inside.",
-        convex=False,
+        expansive="The penalty is not convex.",
     ),
 )

@@ -68,6 +68,8 @@ ENTRY = core.Entry(
     example={"strength": 0.3},
     penalty=summed(lambda x, strength: strength * jnp.sqrt(abs(x))),
     traits=core.Traits(
-        smooth=False, kinks="At the threshold it jumps; the jump has derivative zero.", convex=False
+        smooth=False,
+        kinks="At the threshold it jumps; the jump has derivative zero.",
+        expansive="The penalty is not convex.",
     ),
 )

@@ -59,6 +59,6 @@ ENTRY = core.Entry(
     traits=core.Traits(
         smooth=False,
         kinks="At s * lam the derivative is that from outside, at b * lam from inside.",
-        convex=False,
+        expansive="The penalty is not convex.",
     ),
 )

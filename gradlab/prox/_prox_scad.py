@@ -84,6 +84,6 @@ ENTRY = core.Entry(
     traits=core.Traits(
         smooth=False,
         kinks="At s * lam the derivative is that from outside, at further kinks from inside.",
-        convex=False,
+        expansive="The penalty is not convex.",
     ),
 )

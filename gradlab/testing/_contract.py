@@ -192,7 +192,7 @@ def check_operator(
       example: its arguments beside the tree and the scaling. Floats are strengths.
       needs: what it acts on where that is not any tree, as in `core.Entry`.
       traits: what it claims beyond the contract: `elementwise`, `smooth`, `kinks`, `complex` and
-        `convex`; claims and denials are both tested.
+        `expansive`; claims and denials are both tested.
       promises: which of `PROMISES_OF["operator"]` to check. All by default.
 
     Returns:

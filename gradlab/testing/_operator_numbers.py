@@ -82,10 +82,10 @@ def check_convex(subject: OperatorSubject) -> str:
         dx, dy = x[stride:] - x[:-stride], y[stride:] - y[:-stride]
         firm = np.sum(dy * (dx - dy), axis=1) / np.sum(dx * dx, axis=1)
         margin = min(margin, float(firm.min()))
-    if subject.traits.convex:
+    if not subject.traits.expansive:
         require(margin >= -1e-8, f"it claims to be firmly non-expansive, but misses by {-margin}")
         return f"firmly non-expansive, by {margin:.1e} at least"
-    require(margin < -1e-6, "it denies being firmly non-expansive, but no two points show it")
+    require(margin < -1e-6, "it says that it is expansive, but no two points show it")
     return f"not firmly non-expansive: {margin:.1e}"
 
 

@@ -130,7 +130,7 @@ def test_each_promise_sees_what_breaks_it(formula, promise, told):
 
 
 def test_denials_have_to_be_necessary():
-    assert "denies being firmly" in broken(soft, "firmly non-expansive", convex=False)
+    assert "no two points" in broken(soft, "firmly non-expansive", expansive="It is not.")
     assert "denies being elementwise" in broken(soft, "elementwise", elementwise=False)
     assert "denies complex" in broken(soft, "complex numbers", complex=False)
     assert "claims to be smooth" in broken(soft, "smooth", smooth=True, kinks="")
