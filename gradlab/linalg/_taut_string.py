@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 
+@jax.jit  # outside of a program, too: its loop would be compiled anew at every call
 def total_variation_prox(x: jax.Array, strength: Any) -> jax.Array:
     """The minimiser of ½‖x − y‖² + strength · Σ |yᵢ₊₁ − yᵢ|, exactly.
 

@@ -58,6 +58,7 @@ def projection_box_section(x: Any, lower: Any, upper: Any, w: Any, c: Any) -> An
     return operand.map(lambda x: _nearest(x, low, high, w, c))
 
 
+@jax.jit  # outside of a program, too: its loop would be compiled anew at every call
 def _nearest(x: jax.Array, low: jax.Array, high: jax.Array, w: jax.Array, c: jax.Array) -> Any:
     x_, low_, high_, w_, c_ = lax.stop_gradient((x, low, high, w, c))
     places = jnp.sort(jnp.concatenate([(low_ - x_) / w_, (high_ - x_) / w_]))

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from gradlab import core, linalg
 from gradlab.projections._vectors import described, indicator, nearest, span_and_solution, vector
+
+# Outside of a program, too, where its loops would be compiled anew at every call.
+_weights = jax.jit(linalg.nonnegative_qp)
 
 
 def projection_polyhedron(x: Any, a: Any, b: Any, g: Any, h: Any) -> Any:
@@ -66,7 +70,7 @@ def projection_polyhedron(x: Any, a: Any, b: Any, g: Any, h: Any) -> Any:
     def formula(x: Any) -> Any:
         start = nearest(x, rows, solution)
         slack = core.divide(h - g @ start, sizes[:, 0])
-        return start - linalg.nonnegative_qp(units @ units.T, slack) @ units
+        return start - _weights(units @ units.T, slack) @ units
 
     return operand.map(formula)
 
