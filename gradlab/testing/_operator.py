@@ -54,7 +54,7 @@ def check_vmap(subject: OperatorSubject) -> str:
     rows = list(zip(trees, jnp.array([0.5, 1.0, 2.0]), examples, strict=True))
     stacked = jax.tree.map(lambda *xs: jnp.stack(xs), *rows)
     at_once = compiled_once(jax.vmap(lambda row: flat(subject(*row))))(stacked)
-    one_by_one = jnp.stack([flat(subject(*row)) for row in rows])
+    one_by_one = jnp.stack([flat(subject.run(*row)) for row in rows])
     error = float(jnp.max(jnp.abs(at_once - one_by_one)))
     require(error < 1e-4, f"vmapped trees and strengths differ from a loop by {error:.1e}")
     return f"largest difference {error:.1e}"
@@ -163,14 +163,14 @@ def check_complex(subject: OperatorSubject) -> str:
     """Complex numbers work where it is defined on them, and raise elsewhere."""
     tree = jax.tree.map(lambda x: x * (1 - 0.5j), subject.tree())
     try:
-        value = subject(tree)
+        value = subject.run(tree, 1.0)
     except (TypeError, ValueError) as error:
         require(not subject.traits.complex, f"it claims complex support but raises: {error}")
         require("complex" in str(error), f"complex numbers raise without saying so: {error}")
         return "complex numbers are refused"
     require(subject.traits.complex, "it denies complex support, but complex numbers do not raise")
     _check_like(value, tree, " of complex numbers")
-    turned = flat(subject(jax.tree.map(lambda x: x * jnp.exp(0.7j), tree)))
+    turned = flat(subject.run(jax.tree.map(lambda x: x * jnp.exp(0.7j), tree), 1.0))
     kept = "symmetric" in subject.needs or bool(
         jnp.allclose(turned, flat(value) * jnp.exp(0.7j), atol=1e-4)
     )
@@ -181,10 +181,10 @@ def check_complex(subject: OperatorSubject) -> str:
 def check_elementwise(subject: OperatorSubject) -> str:
     """Each number moves by itself alone, or else it is not claimed."""
     vector, unravel = ravel_pytree(subject.tree())
-    base, spread = flat(subject(unravel(vector))), 0.0
+    base, spread = flat(subject.run(unravel(vector), 1.0)), 0.0
     for place in (0, vector.size - 1):
         for new in (5.0, 0.0):
-            found = flat(subject(unravel(vector.at[place].set(new))))
+            found = flat(subject.run(unravel(vector.at[place].set(new)), 1.0))
             spread = max(spread, float(jnp.max(jnp.abs(found - base).at[place].set(0))))
     if subject.traits.elementwise:
         require(spread == 0, "it claims to be elementwise, but one number moves others")

@@ -100,9 +100,9 @@ def check_zero(subject: OperatorSubject) -> str:
     ]
     require(defined, "its penalty is finite for none of the trees tried")
     for tree in defined:
-        values = [subject(tree, 0.0)]
+        values = [subject.run(tree, 0.0)]
         for which in subject.numbers()[:1]:
-            values.append(subject(tree, 1.0, subject.with_number(which, 0.0)))
+            values.append(subject.run(tree, 1.0, subject.with_number(which, 0.0)))
         for value in values:
             error = float(jnp.max(jnp.abs(flat(tree) - flat(value))))
             require(error < 1e-5, f"with a strength of zero it moves numbers by {error:.1e}")
@@ -114,11 +114,11 @@ def check_consumed(subject: OperatorSubject) -> str:
     if not subject.numbers():
         return "no strength"
     tree = subject.tree()
-    value = flat(subject(tree))
-    others = {"scaling": subject(tree, 2.0)} if subject.scales else {}
+    value = flat(subject.run(tree, 1.0))
+    others = {"scaling": subject.run(tree, 2.0)} if subject.scales else {}
     for which in subject.numbers():
         changed = subject.with_number(which, 3 * subject.number(which))
-        others[which[0]] = subject(tree, 1.0, changed)
+        others[which[0]] = subject.run(tree, 1.0, changed)
         same = np.array_equal(value, flat(others[which[0]]))
         require(not same, f"{which[0]} has no effect: another value gives the same numbers")
     same = subject.scales and np.array_equal(value, flat(others["scaling"]))
@@ -189,7 +189,7 @@ def check_finite(subject: OperatorSubject) -> str:
     def value(tree: Any, example: Any, scaling: Any) -> jax.Array:
         return jnp.sum(jnp.sin(flat(subject(tree, scaling, example))))
 
-    @jax.jit
+    @compiled_once
     def derivatives(*point: Any) -> Any:
         forward = jax.jvp(value, point, jax.tree.map(jnp.ones_like, point))
         return {"value or forward-mode derivative": forward} | {

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gradlab.core import Entry, Traits
+from gradlab.testing._subject import compiled_once
 
 SHAPES: dict[str, dict[str, tuple[int, ...]]] = {
     "": {"w": (3, 4), "b": (3,), "s": ()},
@@ -74,6 +75,11 @@ class OperatorSubject:
     def __call__(self, tree: Any, scaling: Any = 1.0, example: Any = None) -> Any:
         arguments = dict(self.example if example is None else example)
         return self.function(tree, **arguments, **({"scaling": scaling} if self.scales else {}))
+
+    @functools.cached_property
+    def run(self) -> Callable[..., Any]:
+        """The same as a program; many small ones, operation by operation, take longer."""
+        return compiled_once(self.__call__)
 
     def numbers(self) -> list[tuple[str, Any]]:
         """Its strengths that are plain numbers: the argument, and the place in a tuple."""
