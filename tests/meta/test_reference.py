@@ -12,6 +12,10 @@ from gradlab.testing._subject import compiled_once
 from tests.reference.load import values
 
 UNROLLED = {found.name: found for found in values("unroll")}
+IMPLICIT = {found.name: found for found in values("implicit_hypergradient")}
+ROOTS = {found.name: found for found in values("custom_fixed_point")} | {
+    name: found for name, found in IMPLICIT.items() if found.package == "jaxopt"
+}
 
 
 @pytest.fixture(autouse=True)
@@ -81,3 +85,83 @@ def test_where_the_package_has_eps_elsewhere_that_is_all_there_is():
     ours = unrolled(gl.adam(**without(stored.settings, "optimizer")), stored.arrays)
     with pytest.raises(AssertionError, match="grad_learning_rate"):
         assert_close(stored, {"grad_learning_rate": ours["grad_learning_rate"]})
+
+
+def regression(given):
+    """The two objectives of the implicit hypergradients, and the point."""
+    features, labels = jnp.asarray(given["features"]), jnp.asarray(given["labels"])
+
+    def each(x, rows):
+        return jax.nn.softplus(-labels[rows] * (features[rows] @ x))
+
+    def inner(hyper, x):
+        data = jnp.sum(hyper["weights"] * each(x, slice(14))) / 14
+        return data + hyper["strength"] / 2 * x @ x
+
+    def outer(hyper, x):
+        return jnp.mean(each(x, slice(14, None))) + hyper["strength"] ** 2 / 10
+
+    hyper = {name: jnp.asarray(given[name]) for name in ("weights", "strength")}
+    return outer, inner, hyper, jnp.asarray(given["solution"])
+
+
+def implicit(stored):
+    """The derivatives, for each number of steps that is stored if there are several."""
+    outer, inner, hyper, x = regression(stored.arrays)
+    settings = stored.settings | {"on_failure": "ignore"}
+    if "steps" not in stored.arrays:
+        exact = {} if settings["solver"] in ("dense", "one_step") else {"tolerance": 1e-12}
+        ways = [gl.meta.implicit_hypergradient(**settings, **exact)]
+    else:
+        counts = [int(k) for k in stored.arrays["steps"]]
+        limit = {"steps"} if settings["solver"] == "neumann" else {"max_steps"}
+        more = {} if "steps" in limit else {"tolerance": 0.0}
+        ways = [
+            gl.meta.implicit_hypergradient(**settings, **more, **dict.fromkeys(limit, k))
+            for k in counts
+        ]
+    run = compiled_once(lambda h, x: [way(outer, inner, h, x).hypergradient for way in ways])
+    each = run(hyper, x)
+    found = jax.tree.map(lambda *g: np.stack(g), *each) if len(each) > 1 else each[0]
+    return {f"grad_{name}": g for name, g in found.items()}
+
+
+@pytest.mark.parametrize("name", [k for k, stored in IMPLICIT.items() if stored.agrees])
+def test_implicit_hypergradients_are_those_of_other_packages_step_by_step(name):
+    assert_close(IMPLICIT[name], implicit(IMPLICIT[name]))
+
+
+def test_of_the_package_whose_conjugate_gradients_keep_the_old_residual_the_first_step_is_ours():
+    stored = IMPLICIT["betty_ml_implicit_hypergradient_cg"]
+    theirs = stored.arrays["grad_strength"]
+    ours = implicit(stored)["grad_strength"]
+    np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-10)
+    assert np.all(np.abs(ours[1:] - theirs[1:]) > 0.01)
+
+    outer, inner, hyper, place = regression(stored.arrays)
+    hessian = np.asarray(compiled_once(jax.hessian(inner, argnums=1))(hyper, place))
+    direct, slope = compiled_once(jax.grad(outer, argnums=(0, 1)))(hyper, place)
+    x, r = np.zeros(6), np.asarray(slope)
+    p, found = r, []
+    for _ in range(max(stored.arrays["steps"])):
+        alpha = r @ r / (p @ hessian @ p)
+        x, r, old = x + alpha * p, r - alpha * hessian @ p, r
+        p = old + (r @ r) / (old @ old) * p
+        found.append(direct["strength"] - place @ x)
+    np.testing.assert_allclose(np.array(found)[stored.arrays["steps"] - 1], theirs, rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", ROOTS)
+def test_roots_and_fixed_points_have_the_derivatives_of_other_packages(name):
+    stored = ROOTS[name]
+    outer, inner, hyper, x = regression(stored.arrays)
+    slope = jax.grad(inner, argnums=1)
+    solver = gl.meta.linear_solver(stored.settings["solver"], tolerance=1e-12)
+    if stored.method == "custom_fixed_point":
+        rate = stored.settings["learning_rate"]
+        wrap = gl.meta.custom_fixed_point(lambda x, h: x - rate * slope(h, x), solver=solver)
+    else:
+        wrap = gl.meta.custom_root(lambda x, h: slope(h, x), solver=solver)
+    solve = wrap(lambda init, hyper: x)
+    found = compiled_once(jax.grad(lambda h: outer(h, solve(x, h))))(hyper)
+    assert_close(stored, {f"grad_{name}": g for name, g in found.items()})
