@@ -13,6 +13,11 @@ from tests.reference.load import values
 
 UNROLLED = {found.name: found for found in values("unroll")}
 IMPLICIT = {found.name: found for found in values("implicit_hypergradient")}
+EVOLUTION = {
+    found.name: found
+    for method in ("evolution_strategies", "persistent_evolution_strategies")
+    for found in values(method)
+}
 ROOTS = {found.name: found for found in values("custom_fixed_point")} | {
     name: found for name, found in IMPLICIT.items() if found.package == "jaxopt"
 }
@@ -165,3 +170,40 @@ def test_roots_and_fixed_points_have_the_derivatives_of_other_packages(name):
     solve = wrap(lambda init, hyper: x)
     found = compiled_once(jax.grad(lambda h: outer(h, solve(x, h))))(hyper)
     assert_close(stored, {f"grad_{name}": g for name, g in found.items()})
+
+
+class Descent:
+    """Steps towards moving targets, whose sizes are theta."""
+
+    def __init__(self, curvature, targets, start, **_):
+        self.curvature, self.targets = jnp.asarray(curvature), jnp.asarray(targets)
+        self.start = jnp.asarray(start)
+
+    def init(self, theta, key):
+        return self.start, jnp.zeros([], jnp.int32)
+
+    def step(self, theta, state, key):
+        x, t = state
+        off = x - self.targets[t]
+        loss = jnp.sum(self.curvature * off**2) / 2
+        return (x - jnp.exp(theta) * self.curvature * off, t + 1), loss
+
+
+@pytest.mark.parametrize("name", EVOLUTION)
+def test_evolution_strategies_are_those_of_other_packages_on_the_same_draws(name, monkeypatch):
+    stored = EVOLUTION[name]
+    problem, theta = Descent(**stored.arrays), jnp.asarray(stored.arrays["theta"])
+    strategy = getattr(gl.meta, stored.method)(**stored.settings)
+
+    def estimate(state, draws):
+        monkeypatch.setattr(jax.random, "normal", lambda key, shape, dtype: draws.reshape(shape))
+        (gradient, _), state = strategy.estimate(problem, theta, state, jax.random.key(0))
+        return state, gradient
+
+    draws = jnp.asarray(stored.arrays["draws"])
+    unrolls = draws if stored.package == "learned_optimization" else draws[None]
+    run = compiled_once(lambda state, draws: jax.lax.scan(estimate, state, draws)[1])
+    found = run(strategy.init(problem, theta, jax.random.key(0)), unrolls)
+    if stored.package == "learned_optimization":  # means over the steps of an unroll, not sums
+        found = found / strategy.length
+    assert_close(stored, {"gradients": found.reshape(stored.arrays["gradients"].shape)})
