@@ -18,6 +18,9 @@ EVOLUTION = {
     for method in ("evolution_strategies", "persistent_evolution_strategies")
     for found in values(method)
 }
+BILEVEL = {
+    found.method: found for method in ("f2sa", "lv_hba", "bsvrb") for found in values(method)
+}
 ROOTS = {found.name: found for found in values("custom_fixed_point")} | {
     name: found for name, found in IMPLICIT.items() if found.package == "jaxopt"
 }
@@ -207,3 +210,66 @@ def test_evolution_strategies_are_those_of_other_packages_on_the_same_draws(name
     if stored.package == "learned_optimization":  # means over the steps of an unroll, not sums
         found = found / strategy.length
     assert_close(stored, {"gradients": found.reshape(stored.arrays["gradients"].shape)})
+
+
+def two_levels(a):
+    """The problem of the methods with one inner problem, and its batches: none."""
+
+    def outer(x, y, batch):
+        off = y - a["target"] - a["D"] @ x
+        return off @ off / 2 + 0.1 * x @ x
+
+    def inner(x, y, batch):
+        off = y - a["B"] @ x - a["offset"]
+        return off @ a["A"] @ off / 2 + jnp.sum(jnp.log(jnp.cosh(y - a["E"] @ x)))
+
+    def excess(x, y):
+        return a["a"] @ x + a["b"] @ y - a["level"]
+
+    def project(x, y):
+        over = jnp.maximum(excess(x, y), 0) / (a["a"] @ a["a"] + a["b"] @ a["b"])
+        return x - over * a["a"], y - over * a["b"]
+
+    constrained = {"constraints": excess, "project": project} if "a" in a else {}
+    return gl.meta.BilevelProblem(outer, inner, **constrained), None
+
+
+def two_blocks(a):
+    """The problem of the method with several inner problems, and its batches."""
+
+    def error(y, kind, rows, block):
+        z = jnp.concatenate([jnp.ones_like(a[kind + "labels"][rows])[:, None],
+                             a[kind + "features"][rows]], axis=1)  # fmt: skip
+        return z @ y - a[kind + "labels"][rows] - block
+
+    def outer(x, y, batch):
+        return jnp.mean(error(y, "", *batch) ** 2) / 2
+
+    def inner(x, y, batch):
+        fit = jnp.mean(jax.nn.sigmoid(x[batch[0]]) * error(y, "train_", *batch) ** 2) / 2
+        return fit + y @ y / 4
+
+    blocks = jnp.tile(jnp.arange(2), (len(a["train"]), 1))
+    batches = gl.meta.Batches((a["valid"], blocks), (a["train"], blocks))
+    return gl.meta.BilevelProblem(outer, inner), batches
+
+
+@pytest.mark.parametrize("name", BILEVEL)
+def test_steps_on_bilevel_problems_are_those_of_other_programs(name):
+    stored = BILEVEL[name]
+    given = {k: jnp.asarray(v) for k, v in stored.arrays.items()}
+    problem, batches = two_blocks(given) if name == "bsvrb" else two_levels(given)
+    method = getattr(gl.meta, name)(**stored.settings)
+
+    def step(state, batch):
+        state = method.step(problem, state, batch, jax.random.key(0))
+        return state, (state.x, state.y)
+
+    def run(x, y):
+        length = len(stored.arrays["x"]) - 1
+        return jax.lax.scan(step, method.init(problem, x, y), batches, length=length)[1]
+
+    x, y = compiled_once(run)(given["x"][0], given["y"][0])
+    found = {"x": np.concatenate([given["x"][:1], x]), "y": np.concatenate([given["y"][:1], y])}
+    assert np.ptp(found["x"], axis=0).min() > 0.01
+    assert_close(stored, found)
