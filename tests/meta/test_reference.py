@@ -19,7 +19,9 @@ EVOLUTION = {
     for found in values(method)
 }
 BILEVEL = {
-    found.method: found for method in ("f2sa", "lv_hba", "bsvrb") for found in values(method)
+    found.method: found
+    for method in ("f2sa", "lv_hba", "sl_bamm", "bsvrb")
+    for found in values(method)
 }
 ROOTS = {found.name: found for found in values("custom_fixed_point")} | {
     name: found for name, found in IMPLICIT.items() if found.package == "jaxopt"
@@ -234,6 +236,14 @@ def two_levels(a):
     return gl.meta.BilevelProblem(outer, inner, **constrained), None
 
 
+def merely_convex(a):
+    """The authors' problem, whose inner objective leaves half of the inner variables open."""
+    return gl.meta.BilevelProblem(
+        outer=lambda x, y, batch: jnp.sum((x - y[1]) ** 2) / 2 + jnp.sum((y[0] - 1) ** 2) / 2,
+        inner=lambda x, y, batch: jnp.sum(y[0] ** 2) / 2 - x @ y[0],
+    ), None
+
+
 def two_blocks(a):
     """The problem of the method with several inner problems, and its batches."""
 
@@ -258,8 +268,12 @@ def two_blocks(a):
 def test_steps_on_bilevel_problems_are_those_of_other_programs(name):
     stored = BILEVEL[name]
     given = {k: jnp.asarray(v) for k, v in stored.arrays.items()}
-    problem, batches = two_blocks(given) if name == "bsvrb" else two_levels(given)
-    method = getattr(gl.meta, name)(**stored.settings)
+    made = {"bsvrb": two_blocks, "sl_bamm": merely_convex}.get(name, two_levels)
+    problem, batches = made(given)
+    rates = {}
+    if name == "sl_bamm":  # its program searches this one
+        rates["multiplier_learning_rate"] = lambda count: given["steps"][count]
+    method = getattr(gl.meta, name)(**stored.settings, **rates)
 
     def step(state, batch):
         state = method.step(problem, state, batch, jax.random.key(0))

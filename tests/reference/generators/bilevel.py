@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
+import runpy
+import sys
+import tempfile
 import time
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from unittest import mock
 
+import higher
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -35,6 +41,12 @@ CHECKOUTS = {
         "Toy-example/LLSC/LV-HBA.py",
         "34b7926fdac6a64c0e41668011bdb746ab047980090bfbcdcb71f56f7046770d",
     ),
+    "sl_bamm": Checkout(
+        "https://github.com/vis-opt-group/sl-BAMM",
+        "29119b167c5eb150c8351bff951cec769540a719",
+        "merely_convex/strategy3.py",
+        "b2b9b24269d040bdfaf59a410dc378aa7fc45874d7ec7697f79c512b4a94967c",
+    ),
     "bsvrb": Checkout(
         "https://github.com/quanqihu/BSVRB_ICML2023",
         "a4ed3111bb428e31da359bec4a402fdfc102e5c7",
@@ -53,6 +65,11 @@ BLOCKS = (
     "where z is a one and the features, and inner = mean(sigmoid(x) * (z @ y[i] - train_labels - "
     "i)**2) / 2 + |y[i]|**2 / 4 over the rows train[k, i] (of x, too), random (seed {seed}). x[k] "
     "and y[k] are the variables after k steps."
+)
+MERELY_CONVEX = (
+    "outer(x, y) = |x - y[1]|**2 / 2 + |y[0] - 1|**2 / 2 and inner(x, y) = |y[0]|**2 / 2 - x @ "
+    "y[0]. x[k] and y[k] are the variables after k steps, and steps[k] is the step of the "
+    "multipliers at the next one."
 )
 
 
@@ -182,6 +199,55 @@ def _lv_hba(root: Path, settings: dict[str, Any]) -> tuple[str, Arrays]:
     return _finish(given, seen["x"], seen["y"], **more)
 
 
+def _sl_bamm(root: Path, settings: dict[str, Any]) -> tuple[str, Arrays]:
+    """The program as it is: on the CPU, in double precision, and with nothing written."""
+    seen: dict[str, list] = {"x": [], "y": [], "steps": []}
+    CHECKOUTS["sl_bamm"].definition(root, "loss_L2")  # which looks at the bytes of the file
+    folder = (root / "sl-BAMM").resolve()
+
+    def outer_gradients(loss: torch.Tensor, params: list, hyper: list) -> tuple:
+        seen["x"].append(np.concatenate([p.detach().numpy().copy() for p in hyper]))
+        seen["y"].append(np.stack([p.detach().numpy().copy() for p in params]))
+        return original(loss, params, hyper)
+
+    def product(first: list, second: list, trans: int = 0) -> torch.Tensor:
+        found = sum(torch.sum(a * b) for a, b in zip(first, second, strict=True))
+        length = sum(torch.norm(a) for a in first) ** 2
+        seen["steps"].append(float(length / (found + 1e-12)))
+        return found
+
+    starts = iter([torch.tensor([0.5, -1.0]), torch.tensor([0.25, 0.75])])
+
+    def number(value: Any) -> Any:
+        """The program begins with 0.01 in x and y, where the slope of its norm is no number."""
+        return next(starts).to(torch.float64) if value == 0.01 else float(value)
+
+    patch, rates = mock.patch.object, {"x": "learning_rate", "y": "inner_learning_rate"}
+    argv = ["strategy3.py", "--hg_mode", "BAMM_CG", "--BDA", "--tSize", "2"]
+    argv += ["--x_loop", str(STEPS + 1), "--alpha", str(settings["averaging"])]
+    argv += [word for k, name in rates.items() for word in (f"--{k}_lr", str(settings[name]))]
+    monkeypatch = higher.monkeypatch
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        stack.enter_context(contextlib.chdir(stack.enter_context(tempfile.TemporaryDirectory())))
+        stack.enter_context(patch(sys, "path", [str(folder), *sys.path]))
+        stack.enter_context(patch(sys, "argv", argv))
+        hypergradients = importlib.import_module("hypergrad.hypergradients")
+        original = hypergradients.get_outer_gradients
+        stack.enter_context(patch(hypergradients, "get_outer_gradients", outer_gradients))
+        stack.enter_context(patch(hypergradients, "list_tensor_matmul", product))
+        stack.enter_context(patch(torch.Tensor, "cuda", lambda self: self))
+        stack.enter_context(patch(torch.cuda, "max_memory_allocated", lambda: 0))
+        stack.enter_context(
+            patch(higher, "monkeypatch", lambda y, _, **k: monkeypatch(y, torch.device("cpu"), **k))
+        )
+        stack.callback(torch.set_default_dtype, torch.get_default_dtype())
+        torch.set_default_dtype(torch.float64)
+        runpy.run_path(str(folder / CHECKOUTS["sl_bamm"].file), {"float": number})
+    found = {name: np.stack(rows) for name, rows in seen.items()}
+    return MERELY_CONVEX, found | {"steps": found["steps"][:-1]}
+
+
 class _NumPy(ModuleType):
     """NumPy with other random numbers."""
 
@@ -304,7 +370,27 @@ def authors_cases(root: Path) -> list[Case]:
         "outer_rate": 0.4,
         "radius": 1.0,
     }
+    sl_bamm = {
+        "learning_rate": 0.1,
+        "inner_learning_rate": 0.2,
+        "averaging": 0.3,
+        "averaging_decay": 0.0,
+    }
     return [
+        Case(
+            "sl-BAMM",
+            "sl_bamm",
+            "merely_convex/strategy3.py",
+            sl_bamm,
+            partial(_sl_bamm, root, sl_bamm),
+            notes=(
+                "The step of the multipliers is searched along the residual; it is stored. The "
+                "share of the outer objective stays what it is at first, although the program "
+                "means it to decay: it is the default of an argument.",
+                "It begins elsewhere than at its own point, where its derivatives are no numbers.",
+            ),
+            checkout="sl_bamm",
+        ),
         Case(
             "benchmark_bilevel",
             "f2sa",
