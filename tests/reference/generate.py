@@ -38,6 +38,7 @@ PINS = (
     "higher==0.2.1",
     "betty-ml==0.1.1",
     "jaxopt==0.8.5",
+    "scipy==1.17.1",
 )
 
 

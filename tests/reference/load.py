@@ -64,6 +64,13 @@ class Values(Origin):
 
     arrays: dict[str, np.ndarray]
 
+    def compare(self, found: dict[str, Any]) -> None:
+        """Raises where a number differs by more than `rtol` times the largest one of its array."""
+        for name, ours in found.items():
+            theirs = self.arrays[name]
+            allowed = self.rtol * np.max(np.abs(theirs))
+            np.testing.assert_allclose(ours, theirs, rtol=0, atol=allowed, err_msg=name)
+
 
 @functools.cache
 def current_hash(generator: str) -> str:

@@ -43,7 +43,7 @@ def data() -> Arrays:
     return arrays | {"strength": np.array(strength), "solution": x}
 
 
-def _objectives(softplus: Any, features: Any, labels: Any) -> tuple[Callable, Callable]:
+def objectives(softplus: Any, features: Any, labels: Any) -> tuple[Callable, Callable]:
     def each(x: Any, rows: slice) -> Any:
         return softplus(-labels[rows] * (features[rows] @ x))
 
@@ -56,7 +56,7 @@ def _objectives(softplus: Any, features: Any, labels: Any) -> tuple[Callable, Ca
     return inner, outer
 
 
-def _collected(each: list[tuple], steps: tuple[int, ...] | None) -> tuple[str, Arrays]:
+def collected(each: list[tuple], steps: tuple[int, ...] | None) -> tuple[str, Arrays]:
     found = {
         f"grad_{name}": np.stack([np.asarray(g) for g in grads])
         for name, grads in zip(("weights", "strength"), zip(*each, strict=True), strict=True)
@@ -70,7 +70,7 @@ def _collected(each: list[tuple], steps: tuple[int, ...] | None) -> tuple[str, A
 
 def _torch_parts() -> tuple[Any, Any, dict[str, torch.Tensor]]:
     given = {name: torch.tensor(value) for name, value in data().items()}
-    inner, outer = _objectives(
+    inner, outer = objectives(
         torch.nn.functional.softplus, given.pop("features"), given.pop("labels")
     )
     for name in ("weights", "strength"):
@@ -95,7 +95,7 @@ def _torchopt(solver: Callable[[int], Any], steps: tuple[int, ...] | None) -> tu
 
         value = outer(solved(solution, *hyper), hyper[1])
         found.append(torch.autograd.grad(value, hyper))
-    return _collected(found, steps)
+    return collected(found, steps)
 
 
 def _betty(config: Callable[[int], dict], steps: tuple[int, ...] | None) -> tuple[str, Arrays]:
@@ -121,12 +121,12 @@ def _betty(config: Callable[[int], dict], steps: tuple[int, ...] | None) -> tupl
         (direct,) = torch.autograd.grad(value, strength, retain_graph=True)
         implicit = get_grads(value, [above, below, above], retain_graph=False)
         found.append((implicit[0].detach(), (implicit[1] + direct).detach()))
-    return _collected(found, steps)
+    return collected(found, steps)
 
 
 def _jaxopt(root: bool, solve: Any) -> tuple[str, Arrays]:
     given = {name: jnp.asarray(value) for name, value in data().items()}
-    inner, outer = _objectives(jax.nn.softplus, given["features"], given["labels"])
+    inner, outer = objectives(jax.nn.softplus, given["features"], given["labels"])
     slope = jax.grad(inner)
 
     def step(x: jax.Array, weights: jax.Array, strength: jax.Array) -> jax.Array:
@@ -145,7 +145,7 @@ def _jaxopt(root: bool, solve: Any) -> tuple[str, Arrays]:
     def value(weights: jax.Array, strength: jax.Array) -> jax.Array:
         return outer(solved(given["solution"], weights, strength), strength)
 
-    return _collected([jax.grad(value, (0, 1))(given["weights"], given["strength"])], None)
+    return collected([jax.grad(value, (0, 1))(given["weights"], given["strength"])], None)
 
 
 def cases() -> list[Case]:
