@@ -59,12 +59,20 @@ def test_it_names_package_version_settings_problem_and_the_script_that_made_it(n
     assert isinstance(curve.settings, dict)
     assert curve.generator_sha256 == current_hash(curve.generator)
     assert curve.agrees or curve.departures
-    if name in CURVES:
-        assert len(curve.updates) == len(curve.gradients)
-        assert np.all(np.isfinite(curve.updates))
-    else:
-        assert curve.arrays
-        assert all(np.all(np.isfinite(array)) for array in curve.arrays.values())
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_a_curve_has_an_update_for_each_gradient(name):
+    curve = CURVES[name]
+    assert len(curve.updates) == len(curve.gradients)
+    assert np.all(np.isfinite(curve.updates))
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_values_are_finite_arrays(name):
+    arrays = VALUES[name].arrays.values()
+    assert arrays
+    assert all(np.all(np.isfinite(array)) for array in arrays)
 
 
 def test_the_hash_of_a_curve_covers_what_its_generator_imports_and_nothing_else(

@@ -37,7 +37,7 @@ def data() -> Arrays:
     }
 
 
-def _hypergradients(train: Callable[..., tuple], hyper: dict[str, float]) -> tuple[str, Arrays]:
+def _hypergradients(train: Callable[..., Any], hyper: dict[str, float]) -> tuple[str, Arrays]:
     """`train(loss, params, **hyper)` gives the last parameters."""
     given = data()
     features, labels = (torch.tensor(given[name]) for name in ("features", "labels"))
