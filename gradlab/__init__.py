@@ -51,6 +51,7 @@ from gradlab.core import stack as stack
 from gradlab.core import state_sharding as state_sharding
 from gradlab.core import unstack as unstack
 from gradlab.optimizers.adaptive import *
+from gradlab.optimizers.games import *
 from gradlab.optimizers.matrix import *
 from gradlab.optimizers.momentum import *
 from gradlab.optimizers.sign import *
