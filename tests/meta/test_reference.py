@@ -23,8 +23,9 @@ BILEVEL = {
     for method in ("f2sa", "lv_hba", "sl_bamm", "bsvrb")
     for found in values(method)
 }
-ROOTS = {found.name: found for found in values("custom_fixed_point")} | {
-    name: found for name, found in IMPLICIT.items() if found.package == "jaxopt"
+ROOTS = {
+    **{found.name: found for found in values("custom_fixed_point")},
+    "jaxopt_implicit_hypergradient_cg": IMPLICIT["jaxopt_implicit_hypergradient_cg"],
 }
 
 
