@@ -22,6 +22,7 @@ from gradlab import meta as meta
 from gradlab import optimizers as optimizers
 from gradlab import regularizers as regularizers
 from gradlab import schedules as schedules
+from gradlab import solvers as solvers
 from gradlab import testing as testing
 from gradlab import transforms as transforms
 from gradlab import wrappers as wrappers

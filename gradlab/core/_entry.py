@@ -17,6 +17,7 @@ ROOMS = (
     "meta",
     "optimizers",
     "regularizers",
+    "solvers",
     "transforms",
     "wrappers",
 )
@@ -26,6 +27,7 @@ KINDS = {
     "meta/bilevel": "bilevel",
     "meta/learned": "transformation",
     "regularizers": "regularizer",
+    "solvers": "solver",
 }
 """What the functions of a room, or of a family, are where they are no transformations."""
 
@@ -85,7 +87,8 @@ class Entry:
         parameters and the reserved ones: what the contract hands to `update`. They are made
         for any tree of parameters.
       estimate: of a hypergradient, `estimate(method, problem, x, key)` is what the method makes
-        of the contract's problem at the outer variables x.
+        of the contract's problem at the outer variables x. Of a solver, `estimate(solver,
+        problem, init, x)` is the solution that it finds from `init`.
       room: the folder of the package; derived from the function's module by default.
       family: the folder within the room, or empty.
     """

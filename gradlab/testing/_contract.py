@@ -18,6 +18,7 @@ from gradlab.testing import (
     _memory,
     _protocol,
     _regularizer,
+    _solver,
 )
 from gradlab.testing._failure import BrokenPromise
 from gradlab.testing._subject import DESCENT, Subject
@@ -54,6 +55,7 @@ PROMISES_OF: dict[str, dict[str, Callable[[Any], str]]] = {
     "regularizer": _regularizer.PROMISES,
     "hypergradient": _hypergradient.PROMISES,
     "bilevel": _bilevel.PROMISES,
+    "solver": _solver.PROMISES,
 }
 """The promises of each kind of function that the catalogue has."""
 
@@ -62,6 +64,7 @@ _SUBJECTS = {
     "regularizer": _regularizer.RegularizerSubject.of,
     "hypergradient": _hypergradient.HypergradientSubject.of,
     "bilevel": _bilevel.BilevelSubject.of,
+    "solver": _solver.SolverSubject.of,
 }
 
 
