@@ -11,6 +11,7 @@ from gradlab.solvers._block_coordinate_descent import (
     block_coordinate_descent as block_coordinate_descent,
 )
 from gradlab.solvers._fixed_point_iteration import fixed_point_iteration as fixed_point_iteration
+from gradlab.solvers._gradient_descent import gradient_descent as gradient_descent
 from gradlab.solvers._minimize import minimize as minimize
 from gradlab.solvers._solver import Solution as Solution
 from gradlab.solvers._solver import Solver as Solver

@@ -106,7 +106,8 @@ def check_transformation(
 
     Args:
       opt: the transformation, built by a rule of yours.
-      needs: `("stacked",)` for gradients with a leading axis of objectives.
+      needs: `("stacked",)` for gradients with a leading axis of objectives; `("descent",)` for
+        what has to be handed updates that point downhill.
       traits: what it claims beyond the contract; claims and denials are both tested.
       is_optimizer: whether its updates are to be added to the parameters. False for
         transformations of gradients, whose updates point uphill.
