@@ -56,8 +56,9 @@ def _pieces(y: jax.Array, strength: Any) -> tuple[jax.Array, jax.Array]:
     n, lam = y.size, jnp.asarray(strength, y.dtype)
     zero = jnp.int32(0)
     start = _Search(
-        *(zero,) * 4, y[0] - lam, y[0] + lam, lam, -lam, jnp.zeros(n, bool), y, jnp.asarray(False)
-    )
+        zero, zero, zero, zero, y[0] - lam, y[0] + lam, lam, -lam,
+        jnp.zeros(n, bool), y, jnp.asarray(False),
+    )  # fmt: skip
 
     def ended(s: _Search, value: Any) -> _Search:
         starts = s.starts.at[s.first].set(True)
