@@ -91,6 +91,10 @@ class LinearSolver(core.Data):
             raise ValueError(f"{self.owner()}: damping=0.0 is outside (0, inf) for 'nystrom'")
         return self
 
+    def damped(self, product: Product) -> Product:
+        """Multiplies with A + damping, where `product` multiplies with A."""
+        return lambda v: product(v) + jnp.asarray(self.damping, v.dtype) * v
+
     def solve(self, product: Product, rhs: jax.Array, key: Any = None) -> Solved:
         """Solves (A + damping) x = rhs, where `product` multiplies with A + damping."""
         looked = jnp.full([], jnp.inf, rhs.dtype)

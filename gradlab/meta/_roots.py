@@ -43,14 +43,11 @@ def adopted(owner: str, solver: Any, **defaults: Any) -> Callable[..., Any]:
 def _solve(owner: str, linear: Any, back: Callable, product: Callable, rhs: jax.Array) -> Any:
     del back
 
-    def damped(v: jax.Array) -> jax.Array:
-        return product(v) + linear.damping * v
-
     def solve(damped: Callable, rhs: jax.Array) -> jax.Array:
         solved = linear.solve(damped, rhs)
         return _linear.guarded(owner, linear.on_failure, solved.x, solved)
 
-    return lax.custom_linear_solve(damped, rhs, solve, solve)
+    return lax.custom_linear_solve(linear.damped(product), rhs, solve, solve)
 
 
 def _solve_by_hand(linear: Any, back: Callable, product: Callable, rhs: jax.Array) -> Any:

@@ -53,11 +53,16 @@ def check_smooth(subject: Subject) -> str:
     """Updates have no kink or jump along lines of gradients, or else one is documented."""
     with jax.enable_x64(True):
         found = _roughness(subject)
-    if subject.traits.smooth:
+    return smoothness(subject.traits, found)
+
+
+def smoothness(traits: core.Traits, found: str) -> str:
+    """Whether what is said of kinks and jumps is so, for the one that was found, if any."""
+    if traits.smooth:
         require(not found, f"it claims to be smooth, but there is a kink or jump: {found}")
-        require(not subject.traits.kinks, "it claims to be smooth and yet documents kinks")
+        require(not traits.kinks, "it claims to be smooth and yet documents kinks")
         return "no kink on the lines tried"
-    require(subject.traits.kinks, "it denies being smooth without saying where it is not")
+    require(traits.kinks, "it denies being smooth without saying where it is not")
     require(found, "it denies being smooth, but no kink or jump was found")
     return found
 

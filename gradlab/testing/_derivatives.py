@@ -129,33 +129,29 @@ def _probe(subject: Subject) -> Probe:
     )
 
 
+def _linearized(subject: Subject, opt: Any, params: Any) -> tuple[Any, Any, Any]:
+    """The derivative of the final loss as a linear function, its transpose, and zeros."""
+    opt = jax.tree.map(lambda x: jnp.asarray(x, params["gain"].dtype), opt)
+
+    def final(opt: Any, params: Any) -> jax.Array:
+        return subject.train(opt, params)[0]
+
+    # Both modes from one linearization, as `jax.grad` has it: it is traced and compiled once.
+    value, push = jax.linearize(final, opt, params)
+    pull = jax.linear_transpose(push, opt, params)
+    return push, pull(jnp.ones_like(value)), jax.tree.map(jnp.zeros_like, opt)
+
+
 def _derivatives(subject: Subject, opt: Any, params: Any, direction: Any) -> tuple:
     """Reverse and forward derivatives of the final loss, as one program."""
-    final = functools.partial(_final_loss, subject)
-    dtype = params["gain"].dtype
-    opt = jax.tree.map(lambda x: jnp.asarray(x, dtype), opt)
-    base = jnp.array(pick(opt, opt), dtype)
-    still = jax.tree.map(jnp.zeros_like, params)
+    push, reverse, still = _linearized(subject, opt, params)
+    n = len(pick(opt, opt))
 
-    def at(numbers: jax.Array, params: Any) -> jax.Array:
-        return final(put(opt, list(numbers)), params)
+    def forward(row: jax.Array) -> jax.Array:
+        return push(put(still, list(row[:n])), jax.tree.map(lambda d: row[n] * d, direction))
 
-    def push(row: jax.Array, direction: Any) -> jax.Array:
-        return jax.jvp(at, (base, params), (row, direction))[1]
-
-    n = len(base)
-    rows = jnp.eye(n + 1, dtype=dtype)
-    directions = jax.tree.map(
-        lambda d, z: jnp.concatenate([jnp.stack([z] * n), d[None]]) if n else d[None],
-        direction,
-        still,
-    )
-    forward = jax.vmap(push)(rows[:, :n], directions)
-    return jax.grad(final, argnums=(0, 1))(opt, params), forward[:-1], forward[-1]
-
-
-def _final_loss(subject: Subject, opt: Any, params: Any) -> jax.Array:
-    return subject.train(opt, params)[0]
+    along = jax.vmap(forward)(jnp.eye(n + 1, dtype=params["gain"].dtype))
+    return reverse, along[:-1], along[-1]
 
 
 def _one_direction(subject: Subject, opt: Any, params: Any) -> tuple:
@@ -164,11 +160,8 @@ def _one_direction(subject: Subject, opt: Any, params: Any) -> tuple:
     A derivative that is not a number spreads into the sum, so that one direction is enough
     to find it.
     """
-    final = functools.partial(_final_loss, subject)
-    opt = jax.tree.map(lambda x: jnp.asarray(x, params["gain"].dtype), opt)
-    point = (opt, params)
-    pushed = jax.jvp(final, point, jax.tree.map(jnp.ones_like, point))[1]
-    return jax.grad(final, argnums=(0, 1))(*point), pushed
+    push, reverse, still = _linearized(subject, opt, params)
+    return reverse, push(*jax.tree.map(jnp.ones_like, (still, params)))
 
 
 def check_one_trace(subject: Subject) -> str:
