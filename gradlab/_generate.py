@@ -194,7 +194,7 @@ def _derivatives(entries: list[catalog.Entry], rows: dict[str, derivative_table.
 
 def _rough(entry: catalog.Entry) -> str:
     if entry.kind in ("transformation", "regularizer", "operator"):
-        return entry.traits.kinks or "smooth"
+        return " ".join(filter(None, (entry.traits.kinks, entry.traits.biased))) or "smooth"
     return entry.traits.biased
 
 
