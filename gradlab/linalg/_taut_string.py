@@ -56,7 +56,17 @@ def _pieces(y: jax.Array, strength: Any) -> tuple[jax.Array, jax.Array]:
     n, lam = y.size, jnp.asarray(strength, y.dtype)
     zero = jnp.int32(0)
     start = _Search(
-        *(zero,) * 4, y[0] - lam, y[0] + lam, lam, -lam, jnp.zeros(n, bool), y, jnp.asarray(False)
+        k=zero,
+        first=zero,
+        lower_end=zero,
+        upper_end=zero,
+        v_min=y[0] - lam,
+        v_max=y[0] + lam,
+        u_min=lam,
+        u_max=-lam,
+        starts=jnp.zeros(n, bool),
+        values=y,
+        done=jnp.asarray(False),
     )
 
     def ended(s: _Search, value: Any) -> _Search:
