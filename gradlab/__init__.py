@@ -24,6 +24,7 @@ from gradlab import projections as projections
 from gradlab import prox as prox
 from gradlab import regularizers as regularizers
 from gradlab import schedules as schedules
+from gradlab import solvers as solvers
 from gradlab import testing as testing
 from gradlab import transforms as transforms
 from gradlab import wrappers as wrappers

@@ -16,6 +16,7 @@ import optax
 import pytest
 
 import gradlab as gl
+from gradlab.testing._subject import compiled_once
 from tests.paper import transcription
 from tests.reference.load import Curve
 
@@ -50,7 +51,10 @@ def open_loop(opt: optax.GradientTransformation, gradients: Any, params: Any) ->
         return (optax.apply_updates(params, updates), state), (updates, state)
 
     carry = params, opt.init(params)
-    return jax.jit(lambda c, g: jax.lax.scan(step, c, g)[1])(carry, gradients)
+    # Within a derivative it is a part of the program that is compiled.
+    inside = any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves((opt, carry, gradients)))
+    compiled = jax.jit if inside else compiled_once
+    return compiled(lambda c, g: jax.lax.scan(step, c, g)[1])(carry, gradients)
 
 
 def state_fields(state: Any) -> dict[str, Any]:

@@ -20,6 +20,7 @@ _TRAITS = {
     "regularizer": ("smooth", "kinks", "complex", "stochastic"),
     "hypergradient": ("stochastic", "biased"),
     "bilevel": ("stochastic",),
+    "solver": (),
 }
 """Traits that say something about functions that are no gradient transformations."""
 
@@ -182,8 +183,9 @@ def print_entry(entry: catalog.Entry) -> None:
     console.print(f"needs: {', '.join(entry.needs) or f'nothing but {given}'}")
     said = _TRAITS.get(entry.kind, facts["traits"])
     kept = {key: x for key, x in facts["traits"].items() if key in said}
-    traits = (f"{key}={value}" for key, value in kept.items() if value != "")
-    console.print("traits: " + ", ".join(traits), markup=False)
+    traits = [f"{key}={value}" for key, value in kept.items() if value != ""]
+    if traits:
+        console.print("traits: " + ", ".join(traits), markup=False)
 
 
 def print_memory(rows: list[memory.Size], count: float) -> None:

@@ -19,6 +19,7 @@ ROOMS = (
     "projections",
     "prox",
     "regularizers",
+    "solvers",
     "transforms",
     "wrappers",
 )
@@ -30,6 +31,7 @@ KINDS = {
     "projections": "operator",
     "prox": "operator",
     "regularizers": "regularizer",
+    "solvers": "solver",
 }
 """What the functions of a room, or of a family, are where they are no transformations."""
 
@@ -58,7 +60,8 @@ class Traits:
       narrow_state: one sentence on which arrays of the state have fewer than 32 bits beside
         narrow parameters, without being asked for; empty where none has.
       biased: one sentence on what a hypergradient leaves out, so that it (or its mean) does
-        not come to the derivative of the outer objective; empty where nothing is.
+        not come to the derivative of the outer objective; of a transformation, on what its
+        derivatives take as constant; empty where nothing is left out.
       expansive: one sentence on why an operator takes some points further apart; empty where it
         is firmly non-expansive, as that of a convex function is.
     """
@@ -86,15 +89,17 @@ class Entry:
       search_space: hyperparameter to `(low, high, "log" or "linear")`.
       example: keyword arguments that make a working instance.
       needs: extra arguments, and what else the method cannot do without: `matrices`,
-        `stacked` (gradients with a leading axis of objectives); for a regularizer what it is
-        called with beside the parameters; for an operator what it acts on where that is not any
-        tree: `matrices`, `symmetric` (square matrices), `vector` (one of length 5).
+        `stacked` (gradients with a leading axis of objectives), `descent` (updates that point
+        downhill, as an optimizer makes them of gradients); for a regularizer what it is called
+        with beside the parameters; for an operator what it acts on where that is not any tree:
+        `matrices`, `symmetric` (square matrices), `vector` (one of length 5).
       traits: see `Traits`.
       extra: extra arguments that are not reserved, or reserved ones of another kind, from the
         parameters and the reserved ones: what the contract hands to `update`. They are made
         for any tree of parameters.
       estimate: of a hypergradient, `estimate(method, problem, x, key)` is what the method makes
-        of the contract's problem at the outer variables x.
+        of the contract's problem at the outer variables x. Of a solver, `estimate(solver,
+        problem, init, x)` is the solution that it finds from `init`.
       penalty: of an operator, the function h that it belongs to: `penalty(tree, **example)` is a
         real scalar, infinite where h is not defined; nothing of it is differentiated.
       room: the folder of the package; derived from the function's module by default.

@@ -16,7 +16,7 @@ from jax import lax
 import gradlab as gl
 from gradlab.aggregators import value_and_jacobian
 from gradlab.bench import formats
-from gradlab.examples._page import Page, Panel, chart
+from gradlab.examples._page import Page, Panel, chart, running_mean
 from gradlab.examples._timing import in_turns
 
 TOLERANCE = 1e-3
@@ -214,7 +214,7 @@ def present(experiment: Experiment, output: Path, tiny: bool) -> Path:
         outcomes[label].row[TIME] = float(np.median(durations))
         outcomes[label].row[RATIO] = float(np.median(durations / base))
     names = next(iter(outcomes.values())).row
-    rows = [(name, [_cell(name, o.row[name]) for o in outcomes.values()]) for name in names]
+    rows = [(name, *(_cell(name, o.row[name]) for o in outcomes.values())) for name in names]
     length = window(experiment)
     return Page(
         experiment.title,
@@ -234,12 +234,12 @@ def running_means(experiment: Experiment, outcomes: Mapping[str, Outcome]) -> go
     """A panel for each series, in which every way is a line."""
     length = window(experiment)
 
-    def line(values: np.ndarray) -> tuple[Any, Any]:
-        mean = np.convolve(values, np.full(length, 1 / length), "valid")
-        return range(length, length + len(mean)), mean
-
     panels = [
-        Panel(name, "step", {label: line(o.series[name]) for label, o in outcomes.items()})
+        Panel(
+            name,
+            "step",
+            {label: running_mean(o.series[name], length) for label, o in outcomes.items()},
+        )
         for name in next(iter(outcomes.values())).series
     ]
     return chart("Losses and conflicts", panels, list(outcomes))

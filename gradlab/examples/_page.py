@@ -24,28 +24,35 @@ class Page:
     Attributes:
       title: of the page.
       text: what a reader should know.
-      labels: what was compared, the plain way first; each is a colour and a column.
+      labels: what was compared, the plain way first; each is a colour.
       charts: figures, each with a note below it.
-      rows: names of numbers, and their text for each label.
+      rows: of the table, as text; the first cell is a name.
       note: below the table.
+      header: of the columns. None: nothing, and the labels.
     """
 
     title: str
     text: str
     labels: Sequence[str]
     charts: Sequence[tuple[go.Figure, str]]
-    rows: Sequence[tuple[str, Sequence[str]]]
+    rows: Sequence[Sequence[str]]
     note: str
+    header: Sequence[str] | None = None
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The header of the table."""
+        return ["", *self.labels] if self.header is None else self.header
 
     def write(self, output: Path) -> Path:
         """Prints the table and writes `index.html` into a folder; returns its path."""
-        table = Table(title=self.title)
-        table.add_column("")
-        for label in self.labels:
-            table.add_column(label, justify="right")
-        for name, cells in self.rows:
-            table.add_row(escape(name), *cells)
-        Console().print(table)
+        table, console = Table(title=self.title), Console()
+        for place, name in enumerate(self.columns):
+            table.add_column(escape(name), justify="right" if place else "left")
+        for cells in self.rows:
+            table.add_row(*map(escape, cells))
+        # What is not read in a window has room.
+        (console if console.is_terminal else Console(width=160)).print(table)
         output.mkdir(parents=True, exist_ok=True)
         path = output / "index.html"
         path.write_text(self.render(), encoding="utf-8")
@@ -57,7 +64,8 @@ class Page:
         marks = {label: mark(place) for place, label in enumerate(self.labels)}
         return templates("gradlab.examples").get_template("page.html").render(
             frame(self.title, "gradlab examples", marks, "Ways"),
-            text=self.text, charts=self.charts, rows=self.rows, closing=self.note,
+            text=self.text, charts=self.charts, header=self.columns, rows=self.rows,
+            closing=self.note,
         )  # fmt: skip
 
 
@@ -124,11 +132,23 @@ def _axis(panel: Panel, which: int) -> dict[str, Any]:
     """Plotly's properties of the horizontal (0) or the vertical axis (1)."""
     if "xy"[which] not in panel.log:
         return {"nticks": 6}
-    values = np.concatenate([np.asarray(line[which], float) for line in panel.lines.values()])
+    lines = [*panel.lines.values(), *([] if panel.truth is None else [panel.truth])]
+    values = np.concatenate([np.asarray(line[which], float) for line in lines])
     values = values[np.isfinite(values) & (values > 0)]
     if not values.size:
         return {"nticks": 6}
     return theme.scale(float(values.min()) / 1.1, float(values.max()) * 1.1, True)
+
+
+def steps(values: Any) -> tuple[np.ndarray, Any]:
+    """A line over steps, which count from 1."""
+    return np.arange(1, len(values) + 1), values
+
+
+def running_mean(values: Any, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """A line of means over the last `length` steps."""
+    mean = np.convolve(values, np.full(length, 1 / length), "valid")
+    return np.arange(length, length + len(mean)), mean
 
 
 def mark(place: int) -> str:

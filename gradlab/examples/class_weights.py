@@ -203,7 +203,7 @@ def page(setting: Setting, found: dict[str, dict[str, Any]]) -> Page:
         text=TEXT,
         labels=labels,
         charts=[(chart("Learned weights", panels, labels, 320), BY_CLASS.format(rare=rare))],
-        rows=list(rows.items()),
+        rows=[(name, *cells) for name, cells in rows.items()],
         note=closing,
     )
 

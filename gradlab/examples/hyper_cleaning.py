@@ -16,24 +16,19 @@ from typing import Annotated, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import plotly.graph_objects as go
 import typer
 from jax import lax
-from rich.console import Console
-from rich.table import Table
 
 import gradlab as gl
 from gradlab import meta, problems
-from gradlab.bench import theme
+from gradlab.bench.intervals import Interval, mean_interval
+from gradlab.examples._page import Page, Panel, chart
 
 STUDY = Path("configs/hyper_cleaning.md")
 NOTHING, ORACLE, VALIDATION = "no cleaning", "right labels known", "validation images alone"
 TEMPERATURES = (0.5, 1.0, 2.0)
 LOGIT = 20.0
 """Logits of weights are outer variables times this: one image moves the losses by little."""
-
-T_QUANTILE = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776}
-"""Of Student's distribution, 97.5 %, by the number of seeds."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -266,31 +261,30 @@ def separation(weights: np.ndarray, wrong: np.ndarray) -> float:
     return float(np.mean((right > false) + 0.5 * (right == false)))
 
 
-def gain(outcome: Outcome, base: Outcome) -> tuple[float, float]:
-    """The mean of how much lower the error is, seed by seed, and half its 95 % interval."""
-    lower = base.errors - outcome.errors
-    half = T_QUANTILE[len(lower)] * lower.std(ddof=1) / np.sqrt(len(lower))
-    return float(lower.mean()), float(half)
+def gain(outcome: Outcome, base: Outcome) -> Interval:
+    """How much lower the error is, seed by seed, in the mean."""
+    return mean_interval(base.errors - outcome.errors)
 
 
 def verdict(outcome: Outcome, base: Outcome) -> str:
     """Whether it beats no cleaning: only where the interval of the gain leaves zero out."""
-    mean, half = gain(outcome, base)
-    if not np.all(np.isfinite(outcome.errors)) or mean + half < 0:
+    lower = gain(outcome, base)
+    if not np.all(np.isfinite(outcome.errors)) or lower.high < 0:
         return "no, it is worse"
-    return "yes" if mean - half > 0 else "not shown"
+    return "yes" if lower.low > 0 else "not shown"
 
 
 def _percent(values: np.ndarray | None) -> str:
     return "" if values is None else f"{100 * np.mean(values):.1f}"
 
 
+TITLE = "Data hyper-cleaning of digits"
 CLOSING = (
     "Step sizes were chosen by hand, on two seeds that are not among these. `bsvrb_matrices` is "
     "left out: each of its Hessians would have 650 rows. The hypernetwork's linear map from 500 "
     "weights to the 650 numbers of a classifier is not learned in these steps: the classifier that "
     "it answers with is the worst of all, and its weights say little about the labels. It takes "
-    "fewer outer variables: on the three of the contract's problem it is exact.",
+    "fewer outer variables: on the three of the contract's problem it is exact."
 )
 
 HEADER = (
@@ -303,74 +297,78 @@ def rows(outcomes: Mapping[str, Outcome]) -> list[tuple[str, ...]]:
     """The table, one row for each way."""
     base, found = outcomes[NOTHING], []
     for label, outcome in outcomes.items():
-        mean, half = gain(outcome, base)
-        against = ("", "") if label == NOTHING else (
-            f"{100 * mean:.1f} ± {100 * half:.1f}", verdict(outcome, base)
-        )  # fmt: skip
+        lower, against = gain(outcome, base), ("", "")
+        if label != NOTHING:
+            half = (lower.high - lower.low) / 2
+            against = f"{100 * lower.center:.1f} ± {100 * half:.1f}", verdict(outcome, base)
         seeds = ", ".join(f"{100 * value:.1f}" for value in outcome.errors)
         own, order = _percent(outcome.own), _percent(outcome.found)
         found.append((label, _percent(outcome.errors), seeds, *against, own, order))
     return found
 
 
-def markdown(study: Study, outcomes: Mapping[str, Outcome]) -> str:
-    """The study's table as a document."""
-    lines = [
-        "# Data hyper-cleaning of digits",
-        "",
-        f"`python -m gradlab.examples.hyper_cleaning --table {STUDY}`; jax {jax.__version__}, "
-        f"gradlab {gl.__version__}, CPU.",
-        "",
+def told(study: Study) -> str:
+    """What was done."""
+    return (
         f"{study.train} training images, of which {100 * study.noise:.0f} % have a wrong label; "
         f"{study.validation} validation images with right ones; 360 held out. {study.steps} outer "
         "steps of each method find a weight for each training image. Then a linear classifier is "
         "trained from zero on the weighted images, and its held-out error is the result. "
         f"{len(study.seeds)} seeds; gains are paired by seed, with 95 % intervals, and a method "
         "beats no cleaning where its interval leaves zero out. A method's own classifier may have "
-        "learned from the validation images as well.",
+        "learned from the validation images as well."
+    )
+
+
+def markdown(study: Study, outcomes: Mapping[str, Outcome]) -> str:
+    """The study's table as a document."""
+    lines = [
+        f"# {TITLE}",
+        "",
+        f"`python -m gradlab.examples.hyper_cleaning --table {STUDY}`; jax {jax.__version__}, "
+        f"gradlab {gl.__version__}, CPU.",
+        "",
+        told(study),
         "",
         f"| {' | '.join(HEADER)} |",
         "| --- | ---: | --- | ---: | --- | ---: | ---: |",
         *(f"| {' | '.join(row)} |" for row in rows(outcomes)),
         "",
-        *CLOSING,
+        CLOSING,
     ]
     return "\n".join(lines) + "\n"
 
 
-def chart(study: Study, outcomes: Mapping[str, Outcome]) -> go.Figure:
-    """The held-out error of every method's own classifier on the way, the mean over seeds."""
-    figure = go.Figure(layout={"title": {"text": "Data hyper-cleaning of digits"}})
-    figure.update_xaxes(title_text="outer step")
-    figure.update_yaxes(title_text="held-out error [%]", rangemode="tozero")
-    for outcome, label in ((o, n) for n, o in outcomes.items() if o.series is not None):
-        assert outcome.series is not None
-        mean = 100 * outcome.series.mean(0)
-        steps = np.arange(1, len(mean) + 1) * (study.steps // len(mean))
-        figure.add_trace(
-            go.Scatter(name=theme.text(label), x=steps.tolist(), y=mean.tolist(), mode="lines")
-        )
-    base = 100 * float(np.mean(outcomes[NOTHING].errors))
-    figure.add_hline(y=base, line_dash="dash", annotation_text=NOTHING)
-    return figure
+def page(study: Study, outcomes: Mapping[str, Outcome]) -> Page:
+    """The page: the held-out error of every method's own classifier on the way, and the table."""
+    series = {label: o.series for label, o in outcomes.items() if o.series is not None}
+    series = {NOTHING: np.mean(outcomes[NOTHING].errors, keepdims=True)[:, None]} | series
+    count = max(errors.shape[1] for errors in series.values())
+    steps = np.arange(1, count + 1) * (study.steps // count)
+    lines = {
+        label: (steps, np.broadcast_to(100 * errors.mean(0), count))
+        for label, errors in series.items()
+    }
+    panel = Panel("held-out error of a method's own classifier [%]", "outer step", lines)
+    note = "Means over seeds. Without cleaning: of the classifier that is trained at the end."
+    return Page(
+        title=TITLE,
+        text=told(study),
+        labels=list(lines),
+        charts=[(chart("Errors on the way", [panel], list(lines), 420), note)],
+        rows=rows(outcomes),
+        note=CLOSING.replace("`", ""),
+        header=HEADER,
+    )
 
 
 def present(study: Study, output: Path, table: Path | None) -> dict[str, Outcome]:
     """Runs the study, prints its table, and writes its page, and its table if asked for."""
     outcomes = run(study)
-    shown = Table(title="Data hyper-cleaning of digits")
-    for name in HEADER:
-        shown.add_column(name)
-    for row in rows(outcomes):
-        shown.add_row(*row)
-    Console(width=160).print(shown)
+    page(study, outcomes).write(output)
     for label, outcome in outcomes.items():
         if outcome.seconds:
             print(f"{label}: {outcome.seconds:.1f} s")
-    output.mkdir(parents=True, exist_ok=True)
-    path = output / "index.html"
-    chart(study, outcomes).write_html(path, include_plotlyjs=True)
-    print(f"written: {path}")
     if table is not None:
         table.write_text(markdown(study, outcomes), encoding="utf-8")
         print(f"written: {table}")

@@ -21,6 +21,7 @@ import typer
 
 import gradlab as gl
 from gradlab.bench import formats
+from gradlab.examples import _networks
 from gradlab.examples._page import Page, Panel, chart, spread
 from gradlab.examples._timing import in_turns
 
@@ -79,26 +80,14 @@ class Setting:
 
 def network(width: int) -> tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]:
     """The initial parameters by key, and the outputs for a vector of inputs."""
-    sizes = dict(zip(LAYERS, pairwise((1, width, width, 1)), strict=True))
-
-    def init(key: Any) -> Any:
-        keys = jax.random.split(key, len(sizes))
-        return {
-            name: {
-                "weights": (2 / shape[0]) ** 0.5 * jax.random.normal(key, shape),
-                "bias": jnp.zeros(shape[1]),
-            }
-            for (name, shape), key in zip(sizes.items(), keys, strict=True)
-        }
+    sizes: dict[str, tuple[int, int]] = dict(
+        zip(LAYERS, pairwise((1, width, width, 1)), strict=True)
+    )
 
     def outputs(params: Any, x: Any) -> Any:
-        hidden = x[:, None]
-        for name in LAYERS:
-            hidden = hidden @ params[name]["weights"] + params[name]["bias"]
-            hidden = hidden if name == "last" else jax.nn.relu(hidden)
-        return hidden[:, 0]
+        return _networks.outputs([params[name] for name in LAYERS], x[:, None])[:, 0]
 
-    return init, outputs
+    return lambda key: _networks.initial(key, sizes), outputs
 
 
 def waves(key: Any, count: int) -> tuple[Any, Any]:
@@ -279,7 +268,7 @@ def page(setting: Setting, found: dict[str, dict[str, Any]]) -> Page:
         text=TEXT,
         labels=labels,
         charts=[(chart("New tasks", panels, labels, 340), CURVES.format(**sizes))],
-        rows=list(rows.items()),
+        rows=[(name, *cells) for name, cells in rows.items()],
         note=CLOSING.format(**sizes, rates=len(SWEEP), steps=setting.steps, batch=setting.tasks),
     )
 

@@ -22,8 +22,11 @@ from jax import lax
 
 import gradlab as gl
 from gradlab import problems
-from gradlab.examples import _lines
+from gradlab.bench.intervals import mean_interval
+from gradlab.examples import _networks
+from gradlab.examples._page import Page, Panel, chart, running_mean, steps
 
+ADAM = "adam, tuned"
 WORST = 3.0
 """Outer losses are cut here, in units of the loss at the start: diverged is diverged."""
 
@@ -109,8 +112,8 @@ def digits(*hidden: int, pooled: bool, batch: int = 32, gain: float = 2.0) -> Fa
         log = jax.random.uniform(scale, minval=-1.0, maxval=1.0)
         params = [
             {
-                "w": gain**log * jax.random.normal(k, (m, n)) / math.sqrt(m),
-                "b": jnp.zeros(n),
+                "weights": gain**log * jax.random.normal(k, (m, n)) / math.sqrt(m),
+                "bias": jnp.zeros(n),
             }
             for k, m, n in zip(keys, sizes, sizes[1:], strict=False)
         ]
@@ -118,10 +121,7 @@ def digits(*hidden: int, pooled: bool, batch: int = 32, gain: float = 2.0) -> Fa
 
     def loss(params: Any, task: Any, key: Any) -> Any:
         chosen = jax.random.randint(key, (batch,), 0, len(labels))
-        x = images[chosen]
-        for layer in params[:-1]:
-            x = jax.nn.relu(x @ layer["w"] + layer["b"])
-        logits = x @ params[-1]["w"] + params[-1]["b"]
+        logits = _networks.outputs(params, images[chosen])
         right = jax.nn.one_hot(labels[chosen], 10)
         return -jnp.mean(jnp.sum(right * jax.nn.log_softmax(logits), -1)) / math.log(10)
 
@@ -227,8 +227,8 @@ def meta_train(
     for at in range(0, plan.outer_steps, width):
         carry, seen = chunk(carry, keys[len(families) :][at : at + width])
         losses.append(np.asarray(seen))
-        took = time.perf_counter() - begin
-        told(f"outer step {at + width}: loss {losses[-1].mean(0).round(4)}, {took:.0f} s")
+        took, done = time.perf_counter() - begin, min(at + width, plan.outer_steps)
+        told(f"outer step {done}: loss {losses[-1].mean(0).round(4)}, {took:.0f} s")
     return carry[0], np.concatenate(losses)
 
 
@@ -265,21 +265,19 @@ class Comparison(NamedTuple):
     @property
     def verdict(self) -> str:
         """Which is better, where a 95 % interval of paired differences says so."""
-        difference = self.final[1] - self.final[0]
-        quantile = {3: 4.303, 5: 2.776}[len(difference)]
-        half = quantile * difference.std(ddof=1) / math.sqrt(len(difference))
-        if abs(difference.mean()) <= half:
-            return "no difference"
-        return "learned" if difference.mean() < 0 else "adam"
+        difference = mean_interval(self.final[1] - self.final[0])
+        if difference.high < 0:
+            return "learned"
+        return "adam" if difference.low > 0 else "no difference"
 
 
 def compare(learned: Any, plan: Plan) -> dict[str, Comparison]:
     """Sets a learned optimizer beside Adam, tuned on each of the tasks themselves."""
     adams, found = gl.stack([gl.adam(rate) for rate in plan.rates]), {}
-    for name, (family, steps) in held_out(plan).items():
-        swept = curves(family, adams, steps, plan.seeds)
-        own = curves(family, gl.stack([learned]), steps, plan.seeds)[0]
-        tail = max(1, steps // 10)
+    for name, (family, length) in held_out(plan).items():
+        swept = curves(family, adams, length, plan.seeds)
+        own = curves(family, gl.stack([learned]), length, plan.seeds)[0]
+        tail = max(1, length // 10)
         finals = swept[..., -tail:].mean(-1)
         best = int(np.argmin(finals.mean(1)))
         edge = best in (0, len(plan.rates) - 1)
@@ -298,7 +296,11 @@ def table(found: dict[str, Comparison]) -> list[list[str]]:
     return rows
 
 
-HEADER = ["task", "adam's best rate", "adam: final loss", "learned: final loss", "better"]
+HEADER = ("task", "adam's best rate", "adam: final loss", "learned: final loss", "better")
+CURVES = (
+    "The outer loss while meta-training, a running mean; then losses on each task, means over "
+    "seeds."
+)
 TEXT = (
     "The weights of a learned optimizer were trained with persistent evolution strategies "
     "(arXiv:2112.13835v1) on noisy quadratics and small networks for digits. It then trains tasks "
@@ -313,17 +315,22 @@ NOTE = (
 )
 
 
-def page(rule: str, losses: np.ndarray, found: dict[str, Comparison], output: Path) -> Path:
-    """Writes the page with curves and table."""
-    width = max(1, len(losses) // 50)
-    smooth = np.convolve(losses.mean(1), np.full(width, 1 / width), "valid")
-    panels = [_lines.Panel("meta-training: outer loss", {rule: _lines.steps(smooth)}, "outer step")]
+def page(rule: str, losses: np.ndarray, found: dict[str, Comparison]) -> Page:
+    """The page with curves and table."""
+    outer = running_mean(losses.mean(1), max(1, len(losses) // 50))
+    panels = [Panel("meta-training: outer loss", "outer step", {rule: outer})]
     for name, one in found.items():
-        both = {"adam, tuned": one.adam, rule: one.learned}
-        series = {label: _lines.steps(losses.mean(0)) for label, losses in both.items()}
-        panels.append(_lines.Panel(name, series, log=name.startswith("quadratics")))
-    title = f"{rule}, meta-trained"
-    return _lines.write(output, title, TEXT, panels, HEADER, table(found), NOTE)
+        both = {ADAM: steps(one.adam.mean(0)), rule: steps(one.learned.mean(0))}
+        panels.append(Panel(name, "step", both, log="y" if name.startswith("quadratics") else ""))
+    return Page(
+        title=f"{rule}, meta-trained",
+        text=TEXT,
+        labels=(ADAM, rule),
+        charts=[(chart("Curves", panels, (ADAM, rule)), CURVES)],
+        rows=table(found),
+        note=NOTE,
+        header=HEADER,
+    )
 
 
 def main(
@@ -339,8 +346,7 @@ def main(
     learned = RULES[rule][0](weights=weights)
     gl.meta.save_learned(output.absolute() / "optimizer", learned)
     found = compare(gl.meta.load_learned(output.absolute() / "optimizer"), plan)
-    _lines.show(f"{rule} and tuned adam", HEADER, table(found))
-    print(f"written: {page(rule, losses, found, output)}")
+    page(rule, losses, found).write(output)
 
 
 if __name__ == "__main__":

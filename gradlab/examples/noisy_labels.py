@@ -17,6 +17,7 @@ import typer
 
 import gradlab as gl
 from gradlab import problems
+from gradlab.examples import _networks
 from gradlab.examples._experiment import Experiment, Way, plain, present
 
 TEXT = (
@@ -50,10 +51,8 @@ def experiment(steps: int = 400, batch_size: int = 32, noise: float = 0.3) -> Ex
         # The cross-entropy, from margins: the usual formula takes a probability from one, so
         # that the gradient of an image that is all but certain is mostly rounding, and UPGrad
         # gives every gradient the same say, however small.
-        hidden, label, _ = example
-        for layer in params[:-1]:
-            hidden = jax.nn.relu(hidden @ layer["weights"] + layer["bias"])
-        logits = hidden @ params[-1]["weights"] + params[-1]["bias"]
+        image, label, _ = example
+        logits = _networks.outputs(params, image)
         others = jnp.arange(logits.size) != label
         return jax.nn.softplus(jax.nn.logsumexp(logits - logits[label], where=others))
 

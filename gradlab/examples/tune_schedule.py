@@ -240,7 +240,7 @@ def page(setting: Setting, found: dict[str, Any]) -> Page:
         text=TEXT,
         labels=labels,
         charts=[(chart("Tuning", panels, labels, 340), f"{PAID.format(cost=cost)} {RATES}")],
-        rows=list(cells.items()),
+        rows=[(name, *texts) for name, texts in cells.items()],
         note=CLOSING.format(seeds=setting.seeds, **sizes),
     )
 

@@ -16,6 +16,7 @@ import typer
 
 import gradlab as gl
 from gradlab import problems
+from gradlab.examples import _networks
 from gradlab.examples._experiment import Experiment, aggregated, plain, present
 
 TEXT = (
@@ -39,21 +40,11 @@ def experiment(steps: int = 600, width: int = 2, batch_size: int = 32) -> Experi
 
     def init(key: Any) -> Any:
         shapes = {"shared": (64, width), "class": (width, 10), "parity": (width, 2)}
-        keys = jax.random.split(key, len(shapes))
-        return {
-            name: {
-                "weights": (2 / shape[0]) ** 0.5 * jax.random.normal(key, shape),
-                "bias": jnp.zeros(shape[1]),
-            }
-            for (name, shape), key in zip(shapes.items(), keys, strict=True)
-        }
+        return _networks.initial(key, shapes)
 
     def logits(params: Any, x: Any) -> dict[str, Any]:
-        def layer(name: str, x: Any) -> Any:
-            return x @ params[name]["weights"] + params[name]["bias"]
-
-        hidden = jax.nn.relu(layer("shared", x))
-        return {task: layer(task, hidden) for task in TASKS}
+        hidden = jax.nn.relu(_networks.apply(params["shared"], x))
+        return {task: _networks.apply(params[task], hidden) for task in TASKS}
 
     def losses(params: Any, batch: Any) -> Any:
         x, digit = batch

@@ -56,18 +56,9 @@ def _pieces(y: jax.Array, strength: Any) -> tuple[jax.Array, jax.Array]:
     n, lam = y.size, jnp.asarray(strength, y.dtype)
     zero = jnp.int32(0)
     start = _Search(
-        k=zero,
-        first=zero,
-        lower_end=zero,
-        upper_end=zero,
-        v_min=y[0] - lam,
-        v_max=y[0] + lam,
-        u_min=lam,
-        u_max=-lam,
-        starts=jnp.zeros(n, bool),
-        values=y,
-        done=jnp.asarray(False),
-    )
+        zero, zero, zero, zero, y[0] - lam, y[0] + lam, lam, -lam,
+        jnp.zeros(n, bool), y, jnp.asarray(False),
+    )  # fmt: skip
 
     def ended(s: _Search, value: Any) -> _Search:
         starts = s.starts.at[s.first].set(True)

@@ -12,7 +12,7 @@ from jax import lax
 from gradlab import core
 from gradlab.core import Scalar, static
 from gradlab.meta import _linear
-from gradlab.meta._products import gauss_newton_vector_product, hessian_vector_product
+from gradlab.meta._products import gauss_newton_vector_product, second_derivatives
 
 
 class ImplicitReport(NamedTuple):
@@ -65,17 +65,17 @@ class ImplicitHypergradient(_linear.LinearSolver):
         owner = self.owner()
         _linear.check_real(owner, "hyper", hyper)
         _linear.check_real(owner, "params", params)
-        objective, curvature = self._objective(inner, hyper, params)
+        objective, gauss_newton = self._objective(inner, hyper, params)
+        inner_slope, pull = second_derivatives(objective, hyper, params)
         value, (direct, slope) = jax.value_and_grad(outer, argnums=(0, 1))(hyper, params)
         v, back = _linear.flattened(slope)
 
         def product(x: jax.Array) -> jax.Array:
-            return _linear.flattened(curvature(back(x)))[0] + self.damping * x
+            image = pull(back(x))[1] if gauss_newton is None else gauss_newton(back(x))
+            return _linear.flattened(image)[0]
 
-        solved = self._solve(product, v, key)
-        inner_slope, pull = jax.vjp(lambda h: jax.grad(objective, argnums=1)(h, params), hyper)
-        (indirect,) = pull(back(solved.x))
-        total = jax.tree.map(jnp.subtract, direct, indirect)
+        solved = self._solve(self.damped(product), v, key)
+        total = jax.tree.map(jnp.subtract, direct, pull(back(solved.x))[0])
         report = ImplicitReport(*solved[1:7], slope=core.global_norm(inner_slope))
         total = _linear.guarded(owner, self.on_failure, total, solved)
         return Hypergradient(value, total, report)
@@ -92,12 +92,12 @@ class ImplicitHypergradient(_linear.LinearSolver):
         x, solved = lax.custom_linear_solve(product, v, solve, symmetric=True, has_aux=True)
         return solved._replace(x=x)
 
-    def _objective(self, inner: Any, hyper: Any, params: Any) -> tuple[Callable, Callable]:
-        """The inner objective, and the product of its curvature with a tree."""
+    def _objective(self, inner: Any, hyper: Any, params: Any) -> tuple[Callable, Callable | None]:
+        """The inner objective, and a tree times its curvature where that is not the Hessian."""
         if self.product == "hessian":
             if not callable(inner):
                 raise TypeError(f"{self.owner()}: inner={inner!r} is no function")
-            return inner, lambda x: hessian_vector_product(lambda p: inner(hyper, p), params, x)
+            return inner, None
         if not (isinstance(inner, tuple) and len(inner) == 2 and all(map(callable, inner))):
             raise TypeError(
                 f"{self.owner()}: product='gauss_newton' takes inner=(predict, loss), for the "

@@ -74,3 +74,22 @@ def gauss_newton_vector_product(
     outputs, pushed = jax.jvp(predict, (params,), (vector,))
     _, pull = jax.vjp(predict, params)
     return pull(hessian_vector_product(loss, outputs, pushed))[0]
+
+
+def second_derivatives(
+    objective: Callable[[Any, Any], Any], hyper: Any, params: Any
+) -> tuple[Any, Callable[[Any], tuple[Any, Any]]]:
+    r"""The gradient in the parameters, and the products of its derivatives with a tree.
+
+    Args:
+      objective: g, from hyperparameters λ and parameters w to a real scalar.
+      hyper: λ.
+      params: w.
+
+    Returns:
+      $\nabla_w g$, and $v \mapsto (\nabla^2_{\lambda w} g \, v, \nabla^2_{ww} g \, v)$.
+    """
+    # The derivative of <grad_w g, v> in both variables: reverse over reverse, so that neither
+    # needs a tangent, which a loss with a backward pass of its own could not take. The linear
+    # part is built once for all products.
+    return jax.vjp(lambda h, p: jax.grad(objective, argnums=1)(h, p), hyper, params)

@@ -19,6 +19,7 @@ from gradlab.testing import (
     _operator,
     _protocol,
     _regularizer,
+    _solver,
 )
 from gradlab.testing._failure import BrokenPromise
 from gradlab.testing._operator_subject import OperatorSubject
@@ -56,6 +57,7 @@ PROMISES_OF: dict[str, dict[str, Callable[[Any], str]]] = {
     "regularizer": _regularizer.PROMISES,
     "hypergradient": _hypergradient.PROMISES,
     "bilevel": _bilevel.PROMISES,
+    "solver": _solver.PROMISES,
     "operator": _operator.PROMISES,
 }
 """The promises of each kind of function that the catalogue has."""
@@ -65,6 +67,7 @@ _SUBJECTS = {
     "regularizer": _regularizer.RegularizerSubject.of,
     "hypergradient": _hypergradient.HypergradientSubject.of,
     "bilevel": _bilevel.BilevelSubject.of,
+    "solver": _solver.SolverSubject.of,
     "operator": OperatorSubject.of,
 }
 
@@ -107,7 +110,8 @@ def check_transformation(
 
     Args:
       opt: the transformation, built by a rule of yours.
-      needs: `("stacked",)` for gradients with a leading axis of objectives.
+      needs: `("stacked",)` for gradients with a leading axis of objectives; `("descent",)` for
+        what has to be handed updates that point downhill.
       traits: what it claims beyond the contract; claims and denials are both tested.
       is_optimizer: whether its updates are to be added to the parameters. False for
         transformations of gradients, whose updates point uphill.

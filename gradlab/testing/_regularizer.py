@@ -16,7 +16,7 @@ from gradlab import core
 from gradlab.core import Entry, Regularizer, Reparameterization, Traits
 from gradlab.testing import _derivatives, _protocol
 from gradlab.testing._arrays import DTYPES
-from gradlab.testing._claims import roughness
+from gradlab.testing._claims import roughness, smoothness
 from gradlab.testing._failure import require
 from gradlab.testing._regularizer_arguments import arguments_of, places
 from gradlab.testing._subject import flat, loss, problem_params
@@ -299,13 +299,7 @@ def check_smooth(subject: RegularizerSubject) -> str:
             value = functools.partial(subject.opt, **arguments)
         changing = value if subject.reparameterizes else jax.grad(value)
         found = roughness(lambda x: flat(changing(x)), first)
-    if subject.traits.smooth:
-        require(not found, f"it claims to be smooth, but there is a kink or jump: {found}")
-        require(not subject.traits.kinks, "it claims to be smooth and yet documents kinks")
-        return "no kink on the lines tried"
-    require(subject.traits.kinks, "it denies being smooth without saying where it is not")
-    require(found, "it denies being smooth, but no kink or jump was found")
-    return found
+    return smoothness(subject.traits, found)
 
 
 def check_stochastic(subject: RegularizerSubject) -> str:

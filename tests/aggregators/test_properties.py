@@ -11,6 +11,7 @@ from scipy.optimize import linprog
 
 from gradlab import catalog
 from gradlab.aggregators._weighting import PROPERTIES
+from gradlab.testing._subject import compiled_once
 
 ROWS, COLUMNS = 5, 6
 SMALL = 1e-7
@@ -44,7 +45,7 @@ def aggregate(name, rows):
         params = jnp.zeros(stack.shape[1])
         return opt.update(stack, opt.init(params), params, **extra)[0]
 
-    run = jax.jit(jax.vmap(first))
+    run = compiled_once(jax.vmap(first))
 
     def in_float64(stacks):
         with jax.enable_x64(True):

@@ -11,6 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from gradlab.examples import hyper_cleaning as study
+from tests.examples.pages import own_part, traces_of
 
 COMMITTED = Path(__file__).parents[2] / "configs" / "hyper_cleaning.md"
 CHOSEN = ("f2sa", "warm_start, unrolled")
@@ -77,8 +78,15 @@ def test_the_page_and_the_table_say_the_same(outcomes, tmp_path):
     text = study.markdown(study.tiny(), outcomes)
     for row in study.rows(outcomes):
         assert f"| {' | '.join(row)} |" in text
-    figure = study.chart(study.tiny(), outcomes)
-    assert {trace.name for trace in figure.data} == set(CHOSEN)
+    page = study.page(study.tiny(), outcomes)
+    assert page.rows == study.rows(outcomes)
+    ((figure, _),) = page.charts
+    assert {trace.name for trace in figure.data} == {study.NOTHING, *CHOSEN}
+    for trace in figure.data:
+        found = outcomes[trace.name]
+        last = found.errors if found.own is None else found.own
+        assert trace.y[-1] == pytest.approx(100 * np.mean(last))
+        assert trace.x[-1] == study.tiny().steps
 
 
 def test_the_example_prints_its_table_and_writes_page_and_table(outcomes, tmp_path, monkeypatch):
@@ -90,9 +98,9 @@ def test_the_example_prints_its_table_and_writes_page_and_table(outcomes, tmp_pa
     assert done.exit_code == 0, done.output
     assert study.NOTHING in done.output
     assert table.read_text() == study.markdown(study.tiny(), outcomes)
-    page = (tmp_path / "page" / "index.html").read_text()
-    assert not re.search(r'<(?:script|link)[^>]*(?:src|href)="http', page)  # it loads nothing
-    assert all(name in page for name in CHOSEN)
+    own = own_part(tmp_path / "page" / "index.html")
+    assert {trace["name"] for trace in traces_of(own)} == {study.NOTHING, *CHOSEN}
+    assert all(f"<td>{name}</td>" in own for name in outcomes)
 
 
 def test_the_committed_table_has_every_method_over_five_seeds():

@@ -1,34 +1,33 @@
 """What the examples about outer gradients say is so, in small."""
 
 import dataclasses
-import json
-import re
 
 import jax
 import numpy as np
 import pytest
 import typer
-from plotly.offline import get_plotlyjs
 from typer.testing import CliRunner
 
 import gradlab as gl
-from gradlab.examples import _lines, chaotic_unroll, meta_train
+from gradlab.examples import _page, chaotic_unroll, meta_train
+from tests.examples.pages import own_part, traces_of
 
 
 @pytest.fixture(scope="module")
 def runs():
-    tuning = dataclasses.replace(chaotic_unroll.TINY, outer_steps=60)
-    return {way: chaotic_unroll.tune(tuning, way) for way in chaotic_unroll.WAYS}
+    return {way: chaotic_unroll.tune(chaotic_unroll.TINY, way) for way in chaotic_unroll.WAYS}
 
 
 @pytest.mark.slow
 def test_plain_gradients_of_a_chaotic_run_explode_and_persistent_strategies_lower_its_loss(runs):
     plain, clipped, persistent = runs.values()
     for found in (plain, clipped):
-        assert not np.nanmax(found["size"]) < 1e6
+        assert np.max(found["size"]) > 1e6
+        assert len(np.unique(found["theta"])) > 50  # it moves: nothing has overflown
     assert np.max(persistent["size"]) < 100
-    assert persistent["loss"][-1] < 0.8 * persistent["loss"][0]
-    assert persistent["loss"][-1] < 0.8 * min(plain["loss"][-1], clipped["loss"][-1])
+    loss, *others = map(chaotic_unroll.loss_at_the_end, (persistent, plain, clipped))
+    assert loss < 0.8 * persistent["loss"][0]
+    assert loss < 0.8 * min(others)
 
 
 @pytest.mark.slow
@@ -36,15 +35,6 @@ def test_the_spectrum_tells_the_rates_apart():
     said = chaotic_unroll.verdicts(chaotic_unroll.TINY, {"calm": -2.0, "wild": 0.8})
     assert "can be used" in said["calm"]
     assert "useless" in said["wild"]
-
-
-def charts_of(page):
-    own = page.replace(get_plotlyjs(), "")
-    assert not re.search(r'(?:src|href)="(?!data:)', own)  # it loads nothing
-    (chart,) = re.findall(
-        r'<div class="plot".*?<script type="application/json">(.*?)</script>', own
-    )
-    return json.loads(chart)["data"]
 
 
 @pytest.mark.slow
@@ -55,7 +45,7 @@ def test_the_chaotic_example_writes_its_page(runs, tmp_path, monkeypatch):
     done = CliRunner().invoke(app, ["--tiny", "--output", str(tmp_path / "new")])
     assert done.exit_code == 0, done.output
     assert "At the begin: the gradient of this unroll is useless" in done.output
-    data = charts_of((tmp_path / "new" / "index.html").read_text())
+    data = traces_of(own_part(tmp_path / "new" / "index.html"))
     assert len(data) == 3 + 2 * len(chaotic_unroll.WAYS)
 
 
@@ -111,18 +101,19 @@ def test_the_meta_training_page_shows_every_task(tmp_path):
         "digits": comparison([1.0, 1.1, 0.9], [0.5, 0.6, 0.4]),
         "bowls": comparison([1.0, 1.1, 0.9], [1.5, 1.6, 1.4]),
     }
-    path = meta_train.page("learned_mlp", np.ones((50, 2)), found, tmp_path)
-    text = path.read_text()
-    assert len(charts_of(text)) == 1 + 2 * len(found)
+    text = own_part(meta_train.page("learned_mlp", np.ones((50, 2)), found).write(tmp_path))
+    assert len(traces_of(text)) == 1 + 2 * len(found)
     for words in ("<td>digits</td>", "<td>learned</td>", "<td>adam</td>", "favours Adam"):
         assert words in text
 
 
 def test_a_label_has_one_colour_in_all_panels():
-    curve = _lines.steps([1.0, 2.0])
-    panels = [_lines.Panel("a", {"x": curve, "y": curve}), _lines.Panel("b", {"y": curve})]
+    curve = _page.steps([1.0, 2.0])
+    panels = [
+        _page.Panel("a", "step", {"x": curve, "y": curve}), _page.Panel("b", "step", {"y": curve})
+    ]  # fmt: skip
     colors = {}
-    for trace in _lines.chart(panels).data:
+    for trace in _page.chart("two", panels, ("x", "y")).data:
         colors.setdefault(trace.name, set()).add(trace.line.color)
     assert {name: len(seen) for name, seen in colors.items()} == {"x": 1, "y": 1}
     assert colors["x"] != colors["y"]

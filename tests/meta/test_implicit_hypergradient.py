@@ -293,6 +293,20 @@ def test_it_has_derivatives_itself():
         assert float(found) == pytest.approx(expected, rel=1e-7)
 
 
+def test_an_inner_objective_may_have_a_backward_pass_of_its_own():
+    @jax.custom_vjp
+    def square(x):
+        return x**2
+
+    square.defvjp(lambda x: (square(x), x), lambda x, cotangent: (2 * x * cotangent,))
+
+    def inner(decay, w):
+        return (square(w - 3.0) + decay * square(w)) / 2
+
+    found = gl.meta.implicit_hypergradient("cg")(lambda decay, w: w, inner, 0.5, jnp.array(2.0))
+    assert float(found.hypergradient) == pytest.approx(-2 / 1.5)
+
+
 def test_an_optimizer_can_be_the_hyperparameters():
     opt = gl.sgd(0.5)
 
@@ -309,6 +323,18 @@ def test_bfloat16_parameters_are_solved_for_in_float32():
     assert found.hypergradient["decay"].dtype == jnp.bfloat16
     assert found.report.residual.dtype == jnp.float32
     np.testing.assert_allclose(numbers(found.hypergradient), ridge.hypergradient(), rtol=0.1)
+
+
+@pytest.mark.parametrize("solver", ["cg", "neumann", "dense"])
+def test_numbers_that_are_arrays_of_another_width_change_no_dtypes(solver):
+    """As they are after an outer step, or when they come from a file."""
+    options = {"learning_rate": 0.05, "steps": 3} if solver == "neumann" else {}
+    method = gl.meta.implicit_hypergradient(solver, damping=0.1, **options)
+    wide = jax.tree.map(jnp.float64, method)
+    hyper, params = point(jnp.float32)
+    found = jax.eval_shape(lambda m: m(ridge.outer, ridge.inner, hyper, params), wide)
+    assert found.hypergradient["decay"].dtype == jnp.float32
+    assert found.report.residual.dtype == jnp.float32
 
 
 @pytest.mark.parametrize(

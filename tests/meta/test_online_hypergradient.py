@@ -1,4 +1,4 @@
-"""Tuning while training: where it leads, that it stays in range, and what it is made of."""
+"""A step of tuning while training: its gradient, what it costs, and that it is data."""
 
 import jax
 import jax.numpy as jnp
@@ -8,206 +8,8 @@ import pytest
 
 import gradlab as gl
 from gradlab import core
-from gradlab.meta import online_hypergradient
 from gradlab.testing._subject import compiled_once
-from tests.paper.hypergradient_descent import hypergradient_descent
-
-
-def square(x, target):
-    return jnp.sum((x - target) ** 2) / 2
-
-
-def walks(walkers, steps, noise, seed=0):
-    """Noisy sights of targets that walk at random by steps of one."""
-    draw = np.random.default_rng(seed)
-    places = np.cumsum(draw.normal(size=(steps, walkers)), 0)
-    return jnp.asarray(places + noise * draw.normal(size=(steps, walkers)), jnp.float32)
-
-
-def one_step(batches):
-    """Batches for one inner step at a time, each validated on the next."""
-    return batches[:-1, None], batches[1:]
-
-
-def test_a_quadratics_best_rate_is_found():
-    tuner = online_hypergradient(
-        gl.sgd(0.04), lambda x, _: 4 * x**2, lambda x, _: 4 * x**2, gl.sign_sgd(0.025),
-        tuned="learning_rate",
-    )  # fmt: skip
-    state, report = compiled_once(tuner.run)(
-        tuner.init(jnp.array(1e3)), jnp.zeros((120, 1)), jnp.zeros(120)
-    )
-    assert tuner.values(state)["learning_rate"] == pytest.approx(1 / 8, rel=0.03)
-    assert report.validation_loss[-1] < 1e-20
-
-
-@pytest.mark.parametrize(("noise", "best"), [(0.0, 1.0), (1.0, (5**0.5 - 1) / 2)])
-def test_a_learning_rate_that_tracks_a_walk_becomes_the_kalman_gain(noise, best):
-    # The gain at which successive errors are uncorrelated; one over the golden ratio.
-    tuner = online_hypergradient(gl.sgd(0.1), square, square, gl.adam(0.01), tuned="learning_rate")
-    seen = walks(300, 600, noise)
-    state, _ = compiled_once(tuner.run)(tuner.init(seen[0]), *one_step(seen))
-    assert tuner.values(state)["learning_rate"] == pytest.approx(best, rel=0.04)
-
-
-def test_one_step_in_the_value_itself_is_hypergradient_descent():
-    draw = np.random.default_rng(0)
-    batches, scale = draw.normal(size=(61, 5)), np.linspace(0.5, 2.0, 5)
-    expected = list(
-        hypergradient_descent(
-            lambda x, b: scale * np.tanh(x - b),
-            np.ones(5),
-            batches,
-            learning_rate=0.05,
-            hypergradient_rate=0.01,
-        )
-    )
-    with jax.enable_x64(True):
-
-        def loss(x, b):
-            return jnp.sum(scale * jnp.log(jnp.cosh(x - b)))
-
-        tuner = online_hypergradient(
-            gl.sgd(0.05), loss, loss, gl.sgd(0.01), tuned="learning_rate", linear="learning_rate"
-        )
-        state, step = tuner.init(jnp.ones(5)), compiled_once(tuner.step)
-        for t in range(60):
-            state, report = step(state, batches[t, None], batches[t + 1])
-            # Ours has seen the next gradient when the paper has not yet.
-            np.testing.assert_allclose(state.params, expected[t][0], rtol=1e-10)
-            rate = tuner.values(state)["learning_rate"]
-            np.testing.assert_allclose(rate, expected[t + 1][1], rtol=1e-10)
-            assert report.gradient["learning_rate"] < 0 or t > 3
-
-
-def regression(examples=64, wrong=16, seed=0):
-    """Linear data of which some have the wrong sign, and clean ones to validate on."""
-    draw = np.random.default_rng(seed)
-    slope, x = draw.normal(size=4), draw.normal(size=(2 * examples, 4))
-    y = x @ slope + 0.1 * draw.normal(size=2 * examples)
-    y[:wrong] *= -1
-    return jax.tree.map(jnp.float32, ((x[:examples], y[:examples]), (x[examples:], y[examples:])))
-
-
-def test_weights_of_wrong_examples_fall_and_the_validation_loss_with_them():
-    (x, y), held_out = regression()
-
-    def loss(slope, _, weights):
-        return jnp.sum(weights * (x @ slope - y) ** 2) / jnp.sum(weights)
-
-    def validation_loss(slope, batch, weights):
-        del weights
-        return jnp.mean((batch[0] @ slope - batch[1]) ** 2)
-
-    tuner = online_hypergradient(
-        gl.sgd(0.05), loss, validation_loss, gl.adam(0.05), tuned="hyper",
-        hyper=np.ones(64, np.float32), ranges={"hyper": "(0, inf)"},
-    )  # fmt: skip
-    clean = jax.tree.map(lambda a: jnp.stack([a] * 150), held_out)
-    state, report = compiled_once(tuner.run)(tuner.init(jnp.zeros(4)), jnp.zeros((150, 5)), clean)
-    weights = np.asarray(tuner.values(state)["hyper"])
-    assert np.median(weights[:16]) < 0.3 * np.median(weights[16:])
-    assert np.mean(weights[:16] < 0.6) > 0.8  # all but those near zero, whose sign tells nothing
-    still = tuner.with_values(outer=gl.sgd(0.0))
-    _, untuned = compiled_once(still.run)(still.init(jnp.zeros(4)), jnp.zeros((150, 5)), clean)
-    assert report.validation_loss[-1] < 0.1 * untuned.validation_loss[-1]
-
-
-def test_an_augmentation_and_a_penalty_that_mislead_are_turned_down():
-    (x, y), held_out = regression(wrong=0)
-
-    def loss(slope, noise, hyper):
-        seen = x + hyper["strength"] * noise
-        return jnp.mean((seen @ slope - y) ** 2) + hyper["penalty"] * jnp.sum(slope**2)
-
-    def validation_loss(slope, batch, hyper):
-        del hyper
-        return jnp.mean((batch[0] @ slope - batch[1]) ** 2)
-
-    start = {"strength": 0.5, "penalty": 0.5}
-    tuner = online_hypergradient(
-        gl.sgd(0.1), loss, validation_loss, gl.adam(0.1),
-        tuned="hyper/*", hyper=start, ranges={"hyper/*": "(0, inf)"},
-    )  # fmt: skip
-    noise = np.random.default_rng(1).normal(size=(100, 5, 64, 4)).astype(np.float32)
-    clean = jax.tree.map(lambda a: jnp.stack([a] * 100), held_out)
-    state, report = compiled_once(tuner.run)(tuner.init(jnp.zeros(4)), jnp.asarray(noise), clean)
-    for path, value in tuner.values(state).items():
-        assert 0 < value < 0.2 * start[path.removeprefix("hyper/")]
-    assert report.validation_loss[-1] < 0.3 * report.validation_loss[5]
-
-
-def curved(params, batch, hyper=1.0):
-    """A smooth loss of two groups of parameters, weighted by `hyper`."""
-    out = jnp.tanh(batch @ params["w"]) + params["b"]
-    weight = hyper["weight"] if isinstance(hyper, dict) else hyper
-    return jnp.mean(weight * (out - jnp.sin(jnp.sum(batch, -1))) ** 2)
-
-
-def plain(params, batch, hyper=None):
-    del hyper
-    return curved(params, batch)
-
-
-def knots(scale):
-    return gl.piecewise_interpolate_schedule("linear", 0.1, {2: scale, 5: 0.5})
-
-
-def grouped():
-    """Groups with rates of their own, one of them scheduled."""
-    transforms = {"w": gl.adamw(knots(2.0), weight_decay=0.01), "b": gl.sgd(0.05)}
-    return gl.partition(transforms, {"w": "w", "b": "b"})
-
-
-START = {"w": np.array([0.3, -0.2, 0.1]), "b": np.array(0.1)}
-POINTS = np.random.default_rng(1).normal(size=(5, 6, 3))
-"""Four inner steps and a validation of six points each."""
-
-EVERYTHING = (
-    "transforms['b'].learning_rate",
-    "transforms['w'].learning_rate.init_value",
-    "transforms['w'].learning_rate.scales[*]",
-    "transforms['w'].b?",
-    "weight_decay",
-    "hyper/*",
-)
-
-
-def everything(outer=None, **changes):
-    """Tunes rates of groups, knots, betas, decay, and weights of examples."""
-    arguments = {
-        "tuned": EVERYTHING,
-        "hyper": {"weight": np.linspace(0.5, 1.5, 6)},
-        "ranges": {"*init_value": "(0, inf)", "hyper/weight": "[0, 2]"},
-        **changes,
-    }
-    return online_hypergradient(grouped(), curved, plain, outer or gl.sgd(0.1), **arguments)
-
-
-def light(outer=None, **changes):
-    """Tunes a rate, a momentum and weights of examples: few programs to compile."""
-    arguments = {
-        "tuned": ("learning_rate", "momentum", "hyper/weight"),
-        "hyper": {"weight": np.linspace(0.5, 1.5, 6)},
-        "ranges": {"hyper/weight": "[0, 2]"},
-        **changes,
-    }
-    opt = gl.sgd(0.1, momentum=0.5)
-    return online_hypergradient(opt, curved, plain, outer or gl.sgd(0.1), **arguments)
-
-
-def start(dtype=jnp.float32):
-    return jax.tree.map(lambda x: jnp.asarray(x, dtype), START)
-
-
-def points(dtype=jnp.float32):
-    data = jnp.asarray(POINTS, dtype)
-    return data[:4], data[4]
-
-
-@pytest.fixture(scope="module")
-def step():
-    return compiled_once(lambda tuner, *arguments: tuner.step(*arguments))
+from tests.meta.online import curved, everything, light, plain, points, start, step
 
 
 @pytest.fixture(scope="module")
@@ -258,7 +60,7 @@ def test_the_hypergradient_is_that_of_finite_differences(validated):
             assert expected != 0
 
 
-def test_a_horizon_leaves_out_the_steps_before_it(step):
+def test_a_horizon_leaves_out_the_steps_before_it():
     with jax.enable_x64(True):
         (batches, last), whole = points(jnp.float64), light()
         begin = whole.init(start(jnp.float64))
@@ -272,7 +74,7 @@ def test_a_horizon_leaves_out_the_steps_before_it(step):
             assert not np.allclose(full.gradient[path], value, rtol=1e-3)
 
 
-def test_memory_can_be_saved_without_another_gradient(step):
+def test_memory_can_be_saved_without_another_gradient():
     begin = light().init(start())
     _, report = step(light(), begin, *points())
     _, saving = step(light(memory="steps"), begin, *points())
@@ -280,7 +82,7 @@ def test_memory_can_be_saved_without_another_gradient(step):
         np.testing.assert_allclose(saving.gradient[path], value, rtol=1e-5, atol=1e-8)
 
 
-def test_what_is_not_tuned_stays_and_what_is_moves(step):
+def test_what_is_not_tuned_stays_and_what_is_moves():
     tuner = everything(outer=gl.sign_sgd(0.1))
     state, _ = step(tuner, tuner.init(start()), *points())
     opt, hyper = tuner.current(state)
@@ -297,7 +99,7 @@ def test_what_is_not_tuned_stays_and_what_is_moves(step):
     assert jax.tree.structure(opt) == jax.tree.structure(tuner.opt)
 
 
-def test_without_an_outer_step_it_is_the_training_itself(step):
+def test_without_an_outer_step_it_is_the_training_itself():
     tuner = light(outer=gl.sgd(0.0))
     state, report = step(tuner, tuner.init(start()), *points())
     run = gl.meta.unroll(
@@ -306,56 +108,6 @@ def test_without_an_outer_step_it_is_the_training_itself(step):
     for x, y in zip(jax.tree.leaves(state.params), jax.tree.leaves(run.params), strict=True):
         np.testing.assert_allclose(x, y, rtol=1e-5)
     np.testing.assert_allclose(report.losses, run.losses, rtol=1e-5)
-
-
-@pytest.mark.parametrize("linear", [(), tuple(EVERYTHING)])
-@pytest.mark.parametrize("size", [1e8, -1e8])
-def test_however_far_the_outer_optimizer_steps_every_value_stays_in_range(linear, size):
-    tuner = everything(linear=linear)
-    state = tuner.init(start())
-    for _ in range(3):  # there, and back from where it ended
-        far = {path: x + size for path, x in state.coordinates.items()}
-        inside = {one.path: one.coordinate.inside(far[one.path]) for one in tuner.choice}
-        state = state._replace(coordinates=inside)
-        opt, hyper = tuner.current(state)
-        gl.check(opt)
-        assert 0 <= hyper["weight"].min() <= hyper["weight"].max() <= 2
-        assert all(np.isfinite(x).all() for x in tuner.values(state).values())
-        size = -size
-
-
-@pytest.mark.parametrize("linear", [(), ("learning_rate", "momentum", "hyper/weight")])
-def test_a_step_that_is_far_too_long_ends_within_the_ranges(step, linear):
-    for sign in (1e30, -1e30):
-        tuner = light(outer=gl.scale(sign), linear=linear)
-        state, report = step(tuner, tuner.init(start()), *points())
-        assert all(np.all(x != 0) for x in report.gradient.values())
-        opt, hyper = tuner.current(state)
-        gl.check(opt)
-        assert 0 <= hyper["weight"].min() <= hyper["weight"].max() <= 2
-        moved = np.abs(hyper["weight"] - light().hyper["weight"])
-        assert moved.min() > 0.4  # to one end or the other
-
-
-@pytest.mark.parametrize(
-    "text", ["[0, 1)", "(0, 1]", "(0, inf)", "[4, inf)", "(-1, 1)", "[0, inf]"]
-)
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float32])
-@pytest.mark.parametrize("linear", [False, True])
-def test_rounding_never_lands_outside(text, dtype, linear):
-    interval = core.Interval.parse(text)
-    coordinate = gl.meta.Coordinate(interval, linear)
-    everywhere = coordinate.inside(jnp.linspace(-300, 300, 2001, dtype=jnp.float32))
-    value = jax.vmap(jax.value_and_grad(lambda u: coordinate.value(u, jnp.float32)))
-    values, slopes = value(everywhere)
-    assert np.isfinite(slopes).all()
-    assert np.all(slopes > 0)  # so that every end can be left again
-    narrow = coordinate.value(everywhere, dtype)
-    assert narrow.dtype == dtype
-    for found in (np.asarray(x, np.float64) for x in (values, narrow)):
-        assert interval.contains(found)
-        assert np.isfinite(found).all()
-        assert np.all(found[1:] >= found[:-1])
 
 
 def test_other_values_of_everything_share_one_trace():
@@ -375,7 +127,7 @@ def test_other_values_of_everything_share_one_trace():
     assert traces == 1
 
 
-def test_seeds_and_starts_are_an_array_axis(step):
+def test_seeds_and_starts_are_an_array_axis():
     tuner, (batches, last) = light(outer=gl.adam(0.1)), points()
     params = [jax.tree.map(lambda x, k=k: x + 0.1 * k, start()) for k in range(3)]
     data = jnp.stack([batches, -batches, batches[::-1]])
@@ -391,7 +143,7 @@ def test_seeds_and_starts_are_an_array_axis(step):
         np.testing.assert_allclose(x, y, rtol=2e-5, atol=1e-7)
 
 
-def test_a_run_is_its_steps_and_a_scan(step):
+def test_a_run_is_its_steps_and_a_scan():
     tuner, (batches, last) = light(outer=gl.adam(0.1)), points()
     several = jnp.stack([batches, -batches]), jnp.stack([last, -last])
     state, report = compiled_once(lambda t, s: t.run(s, *several))(tuner, tuner.init(start()))
@@ -416,42 +168,7 @@ def test_dtypes_do_not_change(dtype, wide):
         assert jax.eval_shape(tuner.current, state)[1]["weight"].dtype == dtype
 
 
-@pytest.mark.parametrize(
-    "outer",
-    [
-        gl.adamw(0.1, weight_decay=0.0),
-        optax.adam(0.1),
-        gl.chain(gl.clip_by_global_norm(1.0), gl.sgd(knots(3.0))),
-        gl.average_iterates(gl.lion(0.1), 0.9),
-        gl.apply_if_finite(gl.adam(0.1), 3),
-    ],
-    ids=["adamw", "optax", "chain", "wrapper", "guard"],
-)
-def test_any_optimizer_tunes(outer):
-    tuner = online_hypergradient(gl.sgd(0.02), square, square, outer, tuned="learning_rate")
-    seen = walks(4, 31, 0.0)
-    state, report = compiled_once(tuner.run)(tuner.init(seen[0]), *one_step(seen))
-    assert tuner.values(state)["learning_rate"] > 0.05
-    assert np.isfinite(report.validation_loss).all()
-
-
-def test_an_outer_optimizer_sees_value_and_function():
-    seen = {}
-
-    def update(updates, state, params=None, **extra):
-        seen.update(extra)
-        seen["again"] = extra["value_fn"](params)
-        return updates, state
-
-    outer = optax.GradientTransformationExtraArgs(lambda _: optax.EmptyState(), update)
-    tuner = online_hypergradient(gl.sgd(0.1), square, square, outer, tuned="learning_rate")
-    _, report = tuner.step(tuner.init(jnp.ones(2)), jnp.zeros((3, 2)), jnp.zeros(2))
-    assert seen["again"] == pytest.approx(float(report.validation_loss))
-    assert seen["value"] is report.validation_loss
-    assert seen["grad"] is report.gradient
-
-
-def test_a_restart_keeps_what_was_found_and_forgets_the_training(step):
+def test_a_restart_keeps_what_was_found_and_forgets_the_training():
     tuner = light(outer=gl.adam(0.1))
     first, _ = step(tuner, tuner.init(start()), *points())
     again = tuner.restart(first, start())
@@ -464,59 +181,6 @@ def test_a_restart_keeps_what_was_found_and_forgets_the_training(step):
         strict=True,
     ):
         assert np.array_equal(x, y)
-
-
-def test_a_function_of_path_and_value_chooses():
-    tuner = everything(tuned=lambda path, x: path.endswith("b1") or np.ndim(x) == 1)
-    assert [one.path for one in tuner.choice] == ["transforms['w'].b1", "hyper/weight"]
-    kinds = {one.path: one.coordinate.kind for one in everything().choice}
-    assert kinds["transforms['b'].learning_rate"] == "log"
-    assert kinds["transforms['w'].b2"] == "logit"
-    assert kinds["hyper/weight"] == "logit"
-
-
-def test_data_in_the_hyperparameters_of_a_loss_brings_its_ranges():
-    tuner = online_hypergradient(
-        gl.sgd(0.1), square, square, gl.sgd(0.1),
-        tuned="hyper/*", hyper={"penalty": gl.adam(0.1), "free": np.ones(2)},
-        linear="eps_root",
-    )  # fmt: skip
-    kinds = {one.path: one.coordinate.kind for one in tuner.choice}
-    assert kinds["hyper/penalty/b1"] == "logit"
-    assert kinds["hyper/free"] == "linear"
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"tuned": "learning_rat"}, r"tuned: the pattern 'learning_rat' matches no.*learning_rate"),
-        ({"tuned": lambda path, x: False}, "tuned: the function .* matches no"),
-        ({"tuned": ()}, "tuned=\\(\\) names no hyperparameter"),
-        ({"ranges": {"hyper/wait": "(0, 1)"}}, "ranges: the pattern 'hyper/wait' matches no"),
-        ({"ranges": {"hyper/weight": "[0, 1]"}}, r"hyper/weight=.* is outside \[0, 1\]"),
-        ({"ranges": {"hyper/weight": "0, 1"}}, "interval '0, 1'"),
-        ({"linear": "eps"}, "linear: the pattern 'eps' matches no hyperparameter"),
-        ({"tuned": "transforms['w'].eps_root"}, r"eps_root'?=0.0 is an end of \[0, inf\).*linear="),
-        ({"hyper": {"weight": np.array([1.0, np.nan])}}, "hyper/weight=.* is outside"),
-        ({"horizon": 0}, "online_hypergradient: horizon: .* at least 1"),
-    ],
-)
-def test_bad_input_is_named(changes, message):
-    with pytest.raises(ValueError, match=message):
-        everything(**changes)
-
-
-def test_a_whole_number_cannot_be_tuned():
-    with pytest.raises(TypeError, match=r"hyper/weight is .* no floating number"):
-        everything(hyper={"weight": np.arange(6)})
-
-
-def test_batches_without_an_axis_of_steps_are_named():
-    tuner = light()
-    with pytest.raises(ValueError, match="unroll: batches"):
-        tuner.step(tuner.init(start()), jnp.float32(1.0), points()[1])
-    with pytest.raises(ValueError, match="truncation=9 is more than the 4 steps"):
-        light(horizon=9).step(tuner.init(start()), *points())
 
 
 def test_it_is_data():

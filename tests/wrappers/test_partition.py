@@ -9,6 +9,7 @@ import optax
 import pytest
 
 import gradlab as gl
+from gradlab.testing._subject import compiled_once
 from tests import agreement
 from tests.reference.load import curves
 
@@ -141,14 +142,19 @@ def test_line_searches_and_wrappers_work_inside_of_a_group(inner):
     grad_fn = (
         jax.grad(lambda p: (quadratic(p), "aux"), has_aux=True) if aux else jax.grad(quadratic)
     )
-    params, state = TREE, opt.init(TREE)
-    for _ in range(12):
+    extra = {"grad_fn": grad_fn} if isinstance(inner, gl.Transform) else {}
+
+    @compiled_once
+    def step(params, state):
         value, grad = jax.value_and_grad(quadratic)(params)
-        extra = {"grad_fn": grad_fn} if isinstance(inner, gl.Transform) else {}
         updates, state = opt.update(
             grad, state, params, value=value, grad=grad, value_fn=quadratic, **extra
         )
-        params = optax.apply_updates(params, updates)
+        return optax.apply_updates(params, updates), state
+
+    params, state = TREE, opt.init(TREE)
+    for _ in range(12):
+        params, state = step(params, state)
     assert quadratic(params) < 1e-3
 
 

@@ -14,12 +14,12 @@ from gradlab.meta.bilevel._calculus import (
     combine,
     descend,
     grad_inner,
+    hypergradient_at,
     in_ball,
     scaled,
     zeros_like,
 )
 from gradlab.meta.bilevel._method import BilevelMethod, ScheduledScalar
-from gradlab.meta.bilevel._neumann import neumann_hypergradient
 from gradlab.meta.bilevel._problem import Batches, BilevelProblem
 
 
@@ -70,7 +70,10 @@ class BORep(BilevelMethod):
         due = (count > 0) & (count % self.period == 0)  # the start is refined already
         y = lax.cond(due, update, lambda y: y, y)
         last = batches.at(steps)
-        gradient = neumann_hypergradient(problem, x, y, last, self.neumann_rate, self.neumann_terms)
+        gradient = hypergradient_at(
+            problem, x, y, last, "neumann",
+            learning_rate=self.neumann_rate, steps=self.neumann_terms - 1,
+        )  # fmt: skip
         mu = combine((self.b1, mu), (1 - self.b1, gradient))
         unit = scaled(core.divide(1.0, core.global_norm(mu)), mu)
         return BORepState(count, problem.into_outer(descend(x, self.learning_rate, unit)), y, mu)
@@ -149,8 +152,9 @@ def bo_rep(
 
     Differs:
       The Neumann sum is the paper's analysis, with every term on one batch; the authors' program
-      tracks the product by one step of its own instead. Averages weigh points alike. The boxes of
-      the paper's algorithms were not at hand to compare line by line.
+      tracks the product by one step of its own instead, and its inner steps are plain SGD, with
+      neither average nor ball. Averages weigh points alike. The boxes of the paper's algorithms
+      were not at hand to compare line by line.
 
     Example:
       >>> import jax, gradlab as gl

@@ -10,6 +10,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from gradlab import core
+from gradlab.meta._implicit_hypergradient import ImplicitHypergradient
+from gradlab.meta._products import second_derivatives
+from gradlab.meta.bilevel._problem import Batches, BilevelProblem
 
 
 def combine(*terms: tuple[Any, Any]) -> Any:
@@ -70,7 +73,18 @@ def products(
     objective: Callable[..., Any], x: Any, y: Any, batch: Any
 ) -> Callable[[Any], tuple[Any, Any]]:
     r"""The products $\nabla^2_{xy} g \, v$ and $\nabla^2_{yy} g \, v$ as one function of `v`."""
-    # The derivative of <grad_y g, v> in both variables: reverse over reverse, so that neither
-    # variable needs a tangent. The linear part is built once for all products.
-    _, pull = jax.vjp(lambda x, y: grad_inner(objective, x, y, batch), x, y)
-    return pull
+    return second_derivatives(lambda x, y: objective(x, y, batch), x, y)[1]
+
+
+def hypergradient_at(
+    problem: BilevelProblem, x: Any, y: Any, batches: Batches, solver: str, **options: Any
+) -> Any:
+    """The hypergradient with `y` as the inner solution; its linear solve may end early."""
+    of = ImplicitHypergradient(solver=solver, on_failure="ignore", **options)
+    found = of(
+        lambda x, y: problem.outer(x, y, batches.outer),
+        lambda x, y: problem.inner(x, y, batches.inner),
+        x,
+        y,
+    )
+    return found.hypergradient

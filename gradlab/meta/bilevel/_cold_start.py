@@ -67,7 +67,8 @@ def cold_start(
       inner_steps: $T$, at least 1.
       hypergradient: `"neumann"`: a truncated series for the inverse; `"implicit"`: conjugate
         gradients; `"unrolled"`: the derivative of all inner steps.
-      terms: of the series, or steps of conjugate gradients, at least 1.
+      terms: of the series, or the most steps of conjugate gradients, at least 1; these end
+        at a residual of 1e-5, and before a direction of negative curvature.
 
     Returns:
       The method. Its state holds x, y, one more tree like y, and the outer optimizer's state.

@@ -9,9 +9,8 @@ import optax
 
 from gradlab import core
 from gradlab.core import Scalar, Transform, hyper, static
-from gradlab.meta.bilevel._calculus import grad_inner, repeat
+from gradlab.meta.bilevel._calculus import grad_inner, hypergradient_at, repeat
 from gradlab.meta.bilevel._method import BilevelMethod
-from gradlab.meta.bilevel._neumann import implicit_hypergradient, neumann_hypergradient
 from gradlab.meta.bilevel._problem import Batches, BilevelProblem
 
 
@@ -59,7 +58,7 @@ class TrainThenDifferentiate(BilevelMethod):
         return x, outer_state, y, inner_state
 
     def _at_solution(self, problem: BilevelProblem, x: Any, y: Any, batches: Batches) -> Any:
+        solver, options = "neumann", {"learning_rate": self.neumann_rate, "steps": self.terms - 1}
         if self.hypergradient == "implicit":
-            return implicit_hypergradient(problem, x, y, batches, self.damping, self.terms)
-        rate, damping = self.neumann_rate, self.damping
-        return neumann_hypergradient(problem, x, y, batches, rate, self.terms, damping)
+            solver, options = "cg", {"tolerance": 1e-5, "max_steps": self.terms}
+        return hypergradient_at(problem, x, y, batches, solver, damping=self.damping, **options)

@@ -68,7 +68,8 @@ def warm_start(
       inner_steps: $T$, at least 1.
       hypergradient: `"neumann"`: a truncated series for the inverse; `"implicit"`: conjugate
         gradients; `"unrolled"`: the derivative of the inner steps of this outer step.
-      terms: of the series, or steps of conjugate gradients, at least 1.
+      terms: of the series, or the most steps of conjugate gradients, at least 1; these end
+        at a residual of 1e-5, and before a direction of negative curvature.
 
     Returns:
       The method. Its state holds x, y and the states of both optimizers.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gradlab as gl
-from gradlab.meta.bilevel._neumann import implicit_hypergradient, neumann_hypergradient
+from gradlab.meta.bilevel._calculus import hypergradient_at
 from gradlab.testing._block_quadratic import BlockQuadratic
 from gradlab.testing._subject import compiled_once
 from tests.paper import bilevel as paper
@@ -301,15 +301,21 @@ def test_the_first_order_hypergradient_comes_closer_as_the_penalty_grows():
     assert errors[0] > 5 * errors[1] > 25 * errors[2]
 
 
-@pytest.mark.parametrize("estimate", [neumann_hypergradient, implicit_hypergradient])
-def test_hypergradients_at_the_inner_solution_are_the_closed_form(estimate):
+@pytest.mark.parametrize(
+    "solver",
+    [
+        {"solver": "neumann", "learning_rate": 0.8, "steps": 199},
+        {"solver": "cg", "tolerance": 1e-5, "max_steps": 50},
+    ],
+    ids=["neumann", "cg"],
+)
+def test_hypergradients_at_the_inner_solution_are_the_closed_form(solver):
     known = BlockQuadratic.make()
     problem = meta.BilevelProblem(known.outer, known.inner)
     (x, _), batches = known.variables(jnp.float64), meta.Batches(*known.batches(jnp.float64))
     flat = np.concatenate([leaf.ravel() for leaf in jax.tree.leaves(x)])
     y = {"w": jnp.asarray(known.inner_solution(flat))}
-    settings = (0.8, 200) if estimate is neumann_hypergradient else (0.0, 50)
-    found = compiled_once(lambda x, y: estimate(problem, x, y, batches, *settings))(x, y)
+    found = compiled_once(lambda x, y: hypergradient_at(problem, x, y, batches, **solver))(x, y)
     found = np.concatenate([leaf.ravel() for leaf in jax.tree.leaves(found)])
     np.testing.assert_allclose(found, known.hypergradient(flat), rtol=1e-5)
 
