@@ -22,6 +22,7 @@ from gradlab import meta as meta
 from gradlab import optimizers as optimizers
 from gradlab import regularizers as regularizers
 from gradlab import schedules as schedules
+from gradlab import solvers as solvers
 from gradlab import testing as testing
 from gradlab import transforms as transforms
 from gradlab import wrappers as wrappers
@@ -51,6 +52,7 @@ from gradlab.core import stack as stack
 from gradlab.core import state_sharding as state_sharding
 from gradlab.core import unstack as unstack
 from gradlab.optimizers.adaptive import *
+from gradlab.optimizers.games import *
 from gradlab.optimizers.matrix import *
 from gradlab.optimizers.momentum import *
 from gradlab.optimizers.sign import *

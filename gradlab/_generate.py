@@ -135,6 +135,13 @@ _OF_KIND = {
         "at the end is differentiated by every hyperparameter. *Finite* is said of a problem whose "
         "inner gradients are exactly zero at every step.",
     ),
+    "solver": (
+        "Solvers",
+        "An outer objective of the solution of the contract's problem, which is known, by every "
+        "number that the solution depends on, in float64 and for a tolerance of 1e-9. Errors are "
+        "relative to the largest derivative. *Finite* is said of a problem whose gradients are "
+        "exactly zero.",
+    ),
 }
 """What is said above the table of each kind."""
 

@@ -21,6 +21,7 @@ LAYERS = {
     "wrappers": {"core", "linalg", "optimizers"},
     # So do the working examples of what trains by an optimizer that it is given.
     "meta": {"core", "linalg", "optimizers"},
+    "solvers": {"core", "linalg", "meta", "optimizers", "transforms"},
     "problems": {"core"},
     "testing": {"core"},
 }

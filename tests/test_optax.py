@@ -166,6 +166,11 @@ def words(x):
     return jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x
 
 
+def half_of_squares(params):
+    """The objective whose gradient the parameters themselves are."""
+    return sum(jnp.sum(x**2) for x in jax.tree.leaves(params)) / 2
+
+
 @pytest.mark.parametrize("name", SHARED)
 def test_an_optax_checkpoint_restores_into_ours_and_back(name, tmp_path):
     if name == "sam":
@@ -180,16 +185,18 @@ def test_an_optax_checkpoint_restores_into_ours_and_back(name, tmp_path):
     if not jax.tree.leaves(theirs.init(params)):
         assert jax.tree.structure(theirs.init(params)) == jax.tree.structure(ours.init(params))
         return
+    extra = {"value": jnp.float32(29.0), "grad": PARAMS, "value_fn": half_of_squares}
+    extra = {name: extra[name] for name in ours.rule.required()}
     checkpointer = ocp.StandardCheckpointer()
     for index, (source, target) in enumerate(((theirs, ours), (ours, theirs))):
-        _, state = source.update(PARAMS, source.init(params), params)
+        _, state = source.update(PARAMS, source.init(params), params, **extra)
         checkpointer.save(tmp_path / str(index), state)
         checkpointer.wait_until_finished()
         restored = checkpointer.restore(tmp_path / str(index), target.init(params))
         assert jax.tree.structure(restored) == jax.tree.structure(target.init(params))
         for a, b in zip(jax.tree.leaves(restored), jax.tree.leaves(state), strict=True):
             np.testing.assert_array_equal(words(a), words(b))
-        target.update(PARAMS, restored, params)
+        target.update(PARAMS, restored, params, **extra)
 
 
 def test_importing_gradlab_loads_only_its_core_dependencies():

@@ -20,6 +20,7 @@ _TRAITS = {
     "regularizer": ("smooth", "kinks", "complex", "stochastic"),
     "hypergradient": ("stochastic", "biased"),
     "bilevel": ("stochastic",),
+    "solver": (),
 }
 """Traits that say something about functions that are no gradient transformations."""
 
@@ -122,7 +123,7 @@ def state_bytes_per_parameter(entry: catalog.Entry) -> float | None:
 
     None for what is not called with parameters alone.
     """
-    if entry.kind in ("hypergradient", "bilevel"):
+    if entry.kind in ("hypergradient", "bilevel", "solver"):
         return None
     shapes = {
         "weights": jax.ShapeDtypeStruct((256, 256), jnp.float32),
@@ -182,8 +183,9 @@ def print_entry(entry: catalog.Entry) -> None:
     console.print(f"needs: {', '.join(entry.needs) or f'nothing but {given}'}")
     said = _TRAITS.get(entry.kind, facts["traits"])
     kept = {key: x for key, x in facts["traits"].items() if key in said}
-    traits = (f"{key}={value}" for key, value in kept.items() if value != "")
-    console.print("traits: " + ", ".join(traits), markup=False)
+    traits = [f"{key}={value}" for key, value in kept.items() if value != ""]
+    if traits:
+        console.print("traits: " + ", ".join(traits), markup=False)
 
 
 def print_memory(rows: list[memory.Size], count: float) -> None:

@@ -38,6 +38,7 @@ from gradlab.core._fields import increasing_steps as increasing_steps
 from gradlab.core._fields import integer as integer
 from gradlab.core._fields import one_of as one_of
 from gradlab.core._fields import optional as optional
+from gradlab.core._fields import part as part
 from gradlab.core._fields import static as static
 from gradlab.core._fields import thaw as thaw
 from gradlab.core._groups import Groups as Groups

@@ -12,7 +12,7 @@ import optax
 
 from gradlab.core._chain import adopt_transform
 from gradlab.core._data import Data
-from gradlab.core._fields import interval_of, is_static, number
+from gradlab.core._fields import interval_of, number
 from gradlab.core._names import unknown
 from gradlab.core._regularizer import Regularizer
 from gradlab.core._rule import Rule, Transform
@@ -51,7 +51,7 @@ def build(data_type: type[Data], owner: str | None = None, **values: Any) -> Any
 
 def coerce(owner: str, field: dataclasses.Field, value: Any) -> Any:
     """Brings one argument into the form that the rule stores."""
-    if is_static(field):
+    if "convert" in field.metadata:
         try:
             return field.metadata["convert"](value)
         except (TypeError, ValueError) as error:

@@ -12,11 +12,11 @@ import jax
 import numpy as np
 from jax.tree_util import GetAttrKey
 
-from gradlab.core._fields import Frozen, hyper, is_static, is_tracer, static
+from gradlab.core._fields import Frozen, hyper, is_static, is_tracer, part, static
 
 
 @typing.dataclass_transform(
-    frozen_default=True, kw_only_default=True, field_specifiers=(hyper, static)
+    frozen_default=True, kw_only_default=True, field_specifiers=(hyper, part, static)
 )
 class Data:
     """A pytree whose leaves are the hyperparameters of its class.

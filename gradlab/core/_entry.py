@@ -17,6 +17,7 @@ ROOMS = (
     "meta",
     "optimizers",
     "regularizers",
+    "solvers",
     "transforms",
     "wrappers",
 )
@@ -26,6 +27,7 @@ KINDS = {
     "meta/bilevel": "bilevel",
     "meta/learned": "transformation",
     "regularizers": "regularizer",
+    "solvers": "solver",
 }
 """What the functions of a room, or of a family, are where they are no transformations."""
 
@@ -53,7 +55,8 @@ class Traits:
       narrow_state: one sentence on which arrays of the state have fewer than 32 bits beside
         narrow parameters, without being asked for; empty where none has.
       biased: one sentence on what a hypergradient leaves out, so that it (or its mean) does
-        not come to the derivative of the outer objective; empty where nothing is.
+        not come to the derivative of the outer objective; of a transformation, on what its
+        derivatives take as constant; empty where nothing is left out.
     """
 
     elementwise: bool = True
@@ -78,14 +81,16 @@ class Entry:
       search_space: hyperparameter to `(low, high, "log" or "linear")`.
       example: keyword arguments that make a working instance.
       needs: extra arguments, and what else the method cannot do without: `matrices`,
-        `stacked` (gradients with a leading axis of objectives); for a regularizer what it is
-        called with beside the parameters.
+        `stacked` (gradients with a leading axis of objectives), `descent` (updates that point
+        downhill, as an optimizer makes them of gradients); for a regularizer what it is called
+        with beside the parameters.
       traits: see `Traits`.
       extra: extra arguments that are not reserved, or reserved ones of another kind, from the
         parameters and the reserved ones: what the contract hands to `update`. They are made
         for any tree of parameters.
       estimate: of a hypergradient, `estimate(method, problem, x, key)` is what the method makes
-        of the contract's problem at the outer variables x.
+        of the contract's problem at the outer variables x. Of a solver, `estimate(solver,
+        problem, init, x)` is the solution that it finds from `init`.
       room: the folder of the package; derived from the function's module by default.
       family: the folder within the room, or empty.
     """

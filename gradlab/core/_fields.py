@@ -62,6 +62,19 @@ def hyper(interval: str = "(-inf, inf)", *, default: Any = dataclasses.MISSING) 
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def part(*, default: Any = dataclasses.MISSING, convert: Callable[[Any], Any]) -> Any:
+    """Declares a field that holds data with hyperparameters of its own, or a tuple of such.
+
+    Args:
+      default: the value for data that is built without naming it.
+      convert: brings what a user gives into that form, or raises `TypeError` or `ValueError`.
+
+    Returns:
+      A dataclass field.
+    """
+    return dataclasses.field(default=default, metadata={"convert": convert})
+
+
 def static(*, default: Any = dataclasses.MISSING, convert: Callable[[Any], Any] | None = None):
     """Declares a field that decides structure: part of the tree definition, never a leaf.
 

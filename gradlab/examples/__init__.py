@@ -14,6 +14,10 @@ bilevel problems with no cleaning, on digits with wrong labels:
     python -m gradlab.examples.maml_sinusoids
     python -m gradlab.examples.hyper_cleaning
 
+With three levels, each of which learns what the one below it is given:
+
+    python -m gradlab.examples.three_levels
+
 Each prints a table and writes a page that opens offline: what came out, and what it cost. `--tiny`
 takes seconds.
 """

@@ -6,6 +6,7 @@ initial parameters and the data.
 """
 
 from gradlab.meta import bilevel as bilevel
+from gradlab.meta import graph as graph
 from gradlab.meta import learned as learned
 from gradlab.meta._custom_fixed_point import custom_fixed_point as custom_fixed_point
 from gradlab.meta._custom_root import custom_root as custom_root
@@ -56,6 +57,15 @@ from gradlab.meta.bilevel import lv_hba as lv_hba
 from gradlab.meta.bilevel import penalty_bilevel as penalty_bilevel
 from gradlab.meta.bilevel import sl_bamm as sl_bamm
 from gradlab.meta.bilevel import warm_start as warm_start
+from gradlab.meta.graph import GraphReport as GraphReport
+from gradlab.meta.graph import GraphState as GraphState
+from gradlab.meta.graph import LevelGradient as LevelGradient
+from gradlab.meta.graph import Problem as Problem
+from gradlab.meta.graph import ProblemGraph as ProblemGraph
+from gradlab.meta.graph import bilevel_graph as bilevel_graph
+from gradlab.meta.graph import finite_difference_response as finite_difference_response
+from gradlab.meta.graph import problem_graph as problem_graph
+from gradlab.meta.graph import unrolled_response as unrolled_response
 from gradlab.meta.learned import learned_mlp as learned_mlp
 from gradlab.meta.learned import learned_rnn as learned_rnn
 from gradlab.meta.learned import load_learned as load_learned

@@ -299,16 +299,23 @@ def guarded(owner: str, on_failure: str, x: Any, solved: Solved) -> Any:
     Raises:
       RuntimeError: it failed, and `on_failure` is `"raise"`.
     """
+    return told(owner, on_failure, x, solved.failed, solved.reason, REASONS)
+
+
+def told(
+    owner: str, on_failure: str, x: Any, failed: Any, reason: Any, reasons: tuple[str, ...]
+) -> Any:
+    """`guarded`, of anything that may fail for one of some reasons."""
     if on_failure == "ignore":
         return x
     if on_failure == "nan":
-        return jax.tree.map(lambda leaf: jnp.where(solved.failed, jnp.nan, leaf), x)
-    messages = [f"{owner}: {reason}" for reason in REASONS]
-    if isinstance(solved.failed, Tracer):
+        return jax.tree.map(lambda leaf: jnp.where(failed, jnp.nan, leaf), x)
+    messages = [f"{owner}: {reason}" for reason in reasons]
+    if isinstance(failed, Tracer):
         eqx = needed("equinox", f"{owner}(on_failure='raise')")
-        return eqx.branched_error_if(x, solved.failed, solved.reason, messages)
-    if solved.failed:
-        raise RuntimeError(messages[int(solved.reason)])
+        return eqx.branched_error_if(x, failed, reason, messages)
+    if failed:
+        raise RuntimeError(messages[int(reason)])
     return x
 
 

@@ -76,11 +76,11 @@ def differentiated(
     @functools.wraps(solver)
     def solve(init: Any, *args: Any, **kwargs: Any) -> Any:
         # How the solution was found has no part in its derivative.
-        init, args_, kwargs_ = jax.tree.map(_held, (init, args, kwargs))
-        found = jax.tree.map(_held, solver(init, *args_, **kwargs_))
+        init, args_, kwargs_ = jax.tree.map(held, (init, args, kwargs))
+        found = jax.tree.map(held, solver(init, *args_, **kwargs_))
         x = found[0] if has_aux else found
         _linear.check_real(owner, "the solution", x)
-        numbers, conditions = _conditions(residual, x, args, kwargs)
+        numbers, conditions = separated(residual, x, args, kwargs)
         check_like(owner, x, jax.eval_shape(conditions, x, numbers))
         x = _implicit(conditions, linear, x, numbers)
         return (x, *found[1:]) if has_aux else x
@@ -119,7 +119,7 @@ def _implicit(conditions: Callable, linear: Callable, found: Any, numbers: list)
     return root(found, numbers)
 
 
-def _conditions(residual: Callable, x: Any, args: tuple, kwargs: dict) -> tuple[list, Callable]:
+def separated(residual: Callable, x: Any, args: tuple, kwargs: dict) -> tuple[list, Callable]:
     """The residual as a function of the solution and of all numbers that it depends on.
 
     Those that it closes over are among them: a derivative by them would be lost otherwise.
@@ -149,10 +149,10 @@ def _conditions(residual: Callable, x: Any, args: tuple, kwargs: dict) -> tuple[
 
 def _moves(tangent: Any) -> bool:
     known_zero = isinstance(tangent, jax.custom_derivatives.SymbolicZero)
-    return not known_zero and tangent.dtype != jax.dtypes.float0
+    return not known_zero and getattr(tangent, "dtype", None) != jax.dtypes.float0
 
 
-def _held(x: Any) -> Any:
+def held(x: Any) -> Any:
     return lax.stop_gradient(x) if isinstance(x, Tracer) else x
 
 

@@ -18,6 +18,7 @@ from gradlab.testing import (
     _memory,
     _protocol,
     _regularizer,
+    _solver,
 )
 from gradlab.testing._failure import BrokenPromise
 from gradlab.testing._subject import DESCENT, Subject
@@ -54,6 +55,7 @@ PROMISES_OF: dict[str, dict[str, Callable[[Any], str]]] = {
     "regularizer": _regularizer.PROMISES,
     "hypergradient": _hypergradient.PROMISES,
     "bilevel": _bilevel.PROMISES,
+    "solver": _solver.PROMISES,
 }
 """The promises of each kind of function that the catalogue has."""
 
@@ -62,6 +64,7 @@ _SUBJECTS = {
     "regularizer": _regularizer.RegularizerSubject.of,
     "hypergradient": _hypergradient.HypergradientSubject.of,
     "bilevel": _bilevel.BilevelSubject.of,
+    "solver": _solver.SolverSubject.of,
 }
 
 
@@ -103,7 +106,8 @@ def check_transformation(
 
     Args:
       opt: the transformation, built by a rule of yours.
-      needs: `("stacked",)` for gradients with a leading axis of objectives.
+      needs: `("stacked",)` for gradients with a leading axis of objectives; `("descent",)` for
+        what has to be handed updates that point downhill.
       traits: what it claims beyond the contract; claims and denials are both tested.
       is_optimizer: whether its updates are to be added to the parameters. False for
         transformations of gradients, whose updates point uphill.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -46,7 +46,7 @@ class QuadraticProblem:
     target: jax.Array
 
     @classmethod
-    def make(cls, dtype: Any = None) -> QuadraticProblem:
+    def make(cls, dtype: Any = None) -> Self:
         """The problem, in float32 unless said otherwise."""
         draw = np.random.default_rng(0)
         axes = np.linalg.qr(draw.normal(size=(4, 4)))[0]

@@ -106,7 +106,7 @@ class Subject:
             entry.make(),
             entry.needs,
             entry.traits,
-            DESCENT if ascends else 1.0,
+            DESCENT if ascends and "descent" not in entry.needs else 1.0,
             entry.make,
             tuple(entry.search_space),
             entry.extra,
@@ -118,8 +118,12 @@ class Subject:
         return "stacked" in self.needs
 
     def gradients(self, params: Any) -> Any:
-        """Gradients of the canonical problem, one for each objective where stacked."""
-        return jax.jacrev(objectives)(params) if self.stacked else jax.grad(loss)(params)
+        """What `update` is handed on the canonical problem: gradients.
+
+        One for each objective where stacked; turned round where it has to point downhill.
+        """
+        gradients = jax.jacrev(objectives)(params) if self.stacked else jax.grad(loss)(params)
+        return jax.tree.map(jnp.negative, gradients) if "descent" in self.needs else gradients
 
     def like_gradients(self, params: Any, fill: Any = 0.0) -> Any:
         """Constant gradients for any tree of parameters."""

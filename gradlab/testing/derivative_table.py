@@ -24,7 +24,7 @@ from jax.flatten_util import ravel_pytree
 
 from gradlab import catalog, core
 from gradlab.core import Entry
-from gradlab.testing import _bilevel, _derivatives, _hypergradient, _regularizer
+from gradlab.testing import _bilevel, _derivatives, _hypergradient, _regularizer, _solver
 from gradlab.testing._derivatives import Probe
 from gradlab.testing._failure import BrokenPromise
 from gradlab.testing._subject import (
@@ -114,15 +114,52 @@ def _of_hypergradient(entry: Entry) -> Row:
         found = np.asarray(compiled_once(draws)(keys)).mean(0)
         start, unravel = ravel_pytree(x)
         wanted = np.array([_difference(problem, unravel, start, i) for i in range(len(start))])
-    relative = _relative(found, wanted, np.max(np.abs(wanted)))
-    names = [f"{key}[{i}]" for key, v in sorted(x.items()) for i in range(np.size(v))]
-    errors = {"estimate": _named(names, relative)}
-    nothing = jax.tree.map(jnp.zeros_like, _hypergradient.QuadraticProblem.make())
-    nothing = dataclasses.replace(nothing, curvature=jnp.eye(len(nothing.offset)))
-    still = jax.tree.map(jnp.zeros_like, nothing.outer_variables())
+    errors = {"estimate": _by_outer_variable(x, found, wanted)}
+    nothing, still = _nothing(_hypergradient.QuadraticProblem.make())
     at_zero = subject.estimate(subject.opt, nothing, still, jax.random.PRNGKey(0))
     finite = bool(jnp.all(jnp.isfinite(flat(at_zero))))
     return {"errors": errors, "not_finite": "" if finite else ZERO}
+
+
+def _of_solver(entry: Entry) -> Row:
+    """Reverse and forward mode through the solution of the contract's problem, in float64."""
+    subject = _solver.SolverSubject.of(entry)
+
+    def both(opt: Any, problem: Any, x: Any) -> Any:
+        vector, back = ravel_pytree(x)
+
+        def outer(v: jax.Array) -> jax.Array:
+            return problem.outer(back(v), subject.at(opt, problem, back(v)).params)
+
+        return _both_modes(outer)(vector)
+
+    with jax.enable_x64(True):
+        problem = _solver.SolvedProblem.make(jnp.float64)
+        x = problem.outer_variables()
+        found = compiled_once(both)(core.replace(subject.opt, tol=_solver.TIGHT), problem, x)
+        start, unravel = ravel_pytree(x)
+        wanted = np.array([_difference(problem, unravel, start, i) for i in range(len(start))])
+    errors = {
+        mode: _by_outer_variable(x, np.asarray(found[mode]), wanted)
+        for mode in ("reverse", "forward")
+    }
+    nothing, still = _nothing(_solver.SolvedProblem.make())
+    at_zero = compiled_once(both)(subject.opt, nothing, still)
+    finite = all(bool(jnp.all(jnp.isfinite(x))) for x in at_zero.values())
+    return {"errors": errors, "not_finite": "" if finite else ZERO}
+
+
+def _by_outer_variable(x: Any, found: np.ndarray, wanted: np.ndarray) -> dict[str, float]:
+    """Errors relative to the largest derivative, one for each outer variable."""
+    names = [f"{key}[{i}]" for key, v in sorted(x.items()) for i in range(np.size(v))]
+    return _named(names, _relative(found, wanted, np.max(np.abs(wanted))))
+
+
+def _nothing(problem: Any) -> tuple[Any, Any]:
+    """A problem and outer variables where all gradients are exactly zero."""
+    nothing = jax.tree.map(jnp.zeros_like, problem)
+    nothing = dataclasses.replace(nothing, curvature=jnp.eye(len(nothing.offset)))
+    return nothing, jax.tree.map(jnp.zeros_like, nothing.outer_variables())
 
 
 def _difference(problem: Any, unravel: Callable[[Any], Any], start: Any, i: int) -> float:
@@ -204,6 +241,7 @@ MEASURES: dict[str, Callable[[Entry], Row]] = {
     "regularizer": _of_regularizer,
     "hypergradient": _of_hypergradient,
     "bilevel": _of_bilevel,
+    "solver": _of_solver,
 }
 """What is measured of each kind of function."""
 

@@ -13,6 +13,9 @@ from gradlab.core import named_chain as named_chain
 from gradlab.transforms._a_law_compress import a_law_compress as a_law_compress
 from gradlab.transforms._adaptive_grad_clip import adaptive_grad_clip as adaptive_grad_clip
 from gradlab.transforms._add_noise import add_noise as add_noise
+from gradlab.transforms._backtracking_linesearch import (
+    scale_by_backtracking_linesearch as scale_by_backtracking_linesearch,
+)
 from gradlab.transforms._cautious_weight_decay import cautious_weight_decay as cautious_weight_decay
 from gradlab.transforms._centralize import centralize as centralize
 from gradlab.transforms._clip import clip as clip
@@ -24,6 +27,9 @@ from gradlab.transforms._clip_largest_coordinates import (
 from gradlab.transforms._gradient_annealing import gradient_annealing as gradient_annealing
 from gradlab.transforms._grokfast_ema import grokfast_ema as grokfast_ema
 from gradlab.transforms._grokfast_ma import grokfast_ma as grokfast_ma
+from gradlab.transforms._hager_zhang_linesearch import (
+    scale_by_hager_zhang_linesearch as scale_by_hager_zhang_linesearch,
+)
 from gradlab.transforms._hebbian_orthogonal_projection import (
     hebbian_orthogonal_projection as hebbian_orthogonal_projection,
 )
@@ -44,3 +50,4 @@ from gradlab.transforms._softsign_compress import softsign_compress as softsign_
 from gradlab.transforms._sparse_update_mask import sparse_update_mask as sparse_update_mask
 from gradlab.transforms._tract import tract as tract
 from gradlab.transforms._zero_nans import zero_nans as zero_nans
+from gradlab.transforms._zoom_linesearch import scale_by_zoom_linesearch as scale_by_zoom_linesearch

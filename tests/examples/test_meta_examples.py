@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from gradlab.examples import class_weights, maml_sinusoids, tune_schedule
+from gradlab.examples import class_weights, maml_sinusoids, three_levels, tune_schedule
 from tests.browser import browse, needs_browser
 from tests.examples.pages import own_part, traces_of
 
@@ -16,6 +16,7 @@ EXAMPLES = {
     "tune_schedule": tune_schedule,
     "class_weights": class_weights,
     "maml_sinusoids": maml_sinusoids,
+    "three_levels": three_levels,
 }
 
 
@@ -80,6 +81,39 @@ def test_maml_fits_new_tasks_in_fewer_steps(found):
             assert errors[label][step] < errors[maml_sinusoids.SCRATCH][step], (label, step)
             assert errors[label][step] < errors[maml_sinusoids.JOINT][step], (label, step)
     assert len(set(ways[maml_sinusoids.RATES]["rates"].values())) == 3
+
+
+def test_weights_find_wrong_labels_and_strengths_move_as_far_as_there_is_a_level_for_them(found):
+    ways, setting = found("three_levels"), three_levels.tiny()
+    for label, way in ways.items():
+        weighed = label in (three_levels.NO_TOP, three_levels.THREE)
+        assert np.all(way["order"] > 0.75) if weighed else np.all(way["order"] == 0.5)
+        for name, series in way["strengths"].items():
+            less = label == three_levels.LESS_DECAY and name == "decay"
+            start = getattr(setting, name) / (10 if less else 1)
+            topped = label == three_levels.THREE or (
+                label == three_levels.CLEAN_DECAY and name == "decay"
+            )
+            assert np.allclose(series[:, setting.top - 2], start, rtol=1e-5)  # before its time
+            assert np.allclose(series[:, -1], start, rtol=1e-5) == (not topped), (label, name)
+    shares = ways[three_levels.THREE]["converged"]
+    assert set(shares) == {
+        "weights through classifier",
+        "strengths through classifier",
+        "strengths through weights",
+    }
+    assert min(share for path, share in shares.items() if "classifier" in path) > 0.9
+
+
+def test_three_levels_share_no_images_with_what_they_are_judged_by():
+    setting = three_levels.tiny()
+    noisy, wrong, clean, held_out = three_levels.data(setting)
+    assert 0.3 < wrong.mean() < 0.7
+    for seed in range(setting.seeds):
+        own = [{x.tobytes() for x in np.asarray(part[0][seed])} for part in (noisy, clean)]
+        test = {x.tobytes() for x in np.asarray(held_out[0])}
+        assert not own[0] & own[1]
+        assert not (own[0] | own[1]) & test
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -21,6 +21,8 @@ _SHARED = {
     "amsgrad": "adam",
     "nadam": "adam",
     "nadamw": "adam",
+    "optimistic_adam_v2": "optimistic_adam",
+    "optda_plus": "og_plus",
 }
 
 

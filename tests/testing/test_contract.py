@@ -9,8 +9,9 @@ import optax
 import pytest
 
 import gradlab as gl
-from gradlab import core, testing
+from gradlab import catalog, core, testing
 from gradlab.core import hyper
+from gradlab.testing._subject import Subject, problem_params
 
 
 class State(NamedTuple):
@@ -71,6 +72,13 @@ class StopsGradient(Toy):
     def leaf(self, h, g, v):
         update, v = super().leaf(h, g, v)
         return jax.lax.stop_gradient(update), v
+
+
+class NaNRate(Toy):
+    def leaf(self, h, g, v):
+        update, v = super().leaf(h, g, v)
+        infinite = jnp.sqrt(jnp.square(h.learning_rate) * 0.0)
+        return update + infinite, v
 
 
 class Aliases(Toy):
@@ -146,6 +154,27 @@ class Sometimes(Toy):
     def update(self, updates, state, params=None, *, grad_fn=None, **extra):
         first = sum(jnp.sum(v) for v in jax.tree.leaves(state.nu)) == 0
         updates = jax.lax.cond(first, lambda: grad_fn(params), lambda: updates)
+        return super().update(updates, state, params, **extra)
+
+
+class Chooses(Toy):
+    """Computes the one or the other, as its learning rate says."""
+
+    def update(self, updates, state, params=None, **extra):
+        large = self.learning_rate > 0.5
+        updates = jax.lax.cond(large, lambda: jax.tree.map(jnp.negative, updates), lambda: updates)
+        return super().update(updates, state, params, **extra)
+
+
+class ChoosesInALoop(Toy):
+    """Does so until a number that its learning rate decides on is small."""
+
+    def update(self, updates, state, params=None, **extra):
+        def halve(x):
+            return jax.lax.cond(x > 0.3, lambda: x / 4, lambda: x / 2)
+
+        end = jax.lax.while_loop(lambda x: x > 0.01, halve, jnp.float32(self.learning_rate))
+        updates = jax.tree.map(lambda u: end * u, updates)
         return super().update(updates, state, params, **extra)
 
 
@@ -283,9 +312,45 @@ def test_a_denial_has_to_be_necessary():
         ("stochastic", core.Traits(stochastic=True), "holds no raw uint32 key"),
         ("gradient evaluations", core.Traits(gradient_evaluations=2), "takes 1 gradient"),
         ("gradient evaluations", core.Traits(gradient_evaluations=1.5), "takes 1 gradient"),
+        (
+            "hypergradients equal finite differences",
+            core.Traits(biased="nothing"),
+            "leave something out, but they are exact",
+        ),
     ):
         with pytest.raises(testing.ContractError, match=words):
             testing.check_transformation(core.build(Toy), traits=traits, promises=[promise])
+
+
+def test_what_derivatives_leave_out_has_to_be_said_and_is_then_allowed():
+    promise = "hypergradients equal finite differences"
+    traits = core.Traits(biased="The update is constant.")
+    rule = core.build(StopsGradient)
+    report = testing.check_transformation(rule, traits=traits, promises=[promise])
+    assert "finite differences do not" in report.kept[promise]
+    with pytest.raises(testing.ContractError, match="derivative by learning_rate is nan"):
+        testing.check_transformation(core.build(NaNRate), traits=traits, promises=[promise])
+
+
+def test_a_conditional_that_a_stack_loses_is_found_but_for_loops_that_end_by_themselves():
+    promise = "conditionals survive vmap"
+    with pytest.raises(testing.ContractError, match="1 of 1 conditionals are lost under vmap"):
+        testing.check_transformation(core.build(Chooses), promises=[promise])
+    report = testing.check_transformation(core.build(ChoosesInALoop), promises=[promise])
+    assert report.kept[promise] == "0 conditionals"
+
+
+def test_what_has_to_point_downhill_is_handed_negative_gradients():
+    params = problem_params()
+    uphill, downhill = (Subject(core.build(Toy), needs=needs) for needs in ((), ("descent",)))
+    jax.tree.map(
+        lambda a, b: np.testing.assert_array_equal(a, -b),
+        uphill.gradients(params),
+        downhill.gradients(params),
+    )
+    entries = {entry.name: Subject.of(entry) for entry in catalog.entries() if entry.needs}
+    assert entries["scale_by_zoom_linesearch"].update_scale == 1.0
+    assert entries["tract"].update_scale < 0
 
 
 def test_extra_arguments_that_are_not_reserved_are_handed_out_by_whoever_needs_them():

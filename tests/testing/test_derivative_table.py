@@ -189,3 +189,11 @@ def test_bilevel_methods_are_differentiated_by_their_hyperparameters():
     assert set(table.worst(row)) == set(row["hyperparameters"])
     assert max(table.worst(row).values()) < 1e-5
     assert row["not_finite"] == ""
+
+
+def test_solvers_are_differentiated_by_what_the_solution_depends_on():
+    row = table.measure(ENTRIES["fixed_point_iteration"])
+    assert set(row["errors"]) == {"reverse", "forward"}
+    assert set(table.worst(row)) == {"gain[0]", "shift[0]", "shift[1]"}
+    assert max(table.worst(row).values()) < 1e-6
+    assert row["not_finite"] == ""
