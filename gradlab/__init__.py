@@ -20,6 +20,8 @@ from gradlab import core as core
 from gradlab import linalg as linalg
 from gradlab import meta as meta
 from gradlab import optimizers as optimizers
+from gradlab import projections as projections
+from gradlab import prox as prox
 from gradlab import regularizers as regularizers
 from gradlab import schedules as schedules
 from gradlab import solvers as solvers
@@ -55,6 +57,7 @@ from gradlab.optimizers.adaptive import *
 from gradlab.optimizers.games import *
 from gradlab.optimizers.matrix import *
 from gradlab.optimizers.momentum import *
+from gradlab.optimizers.proximal import *
 from gradlab.optimizers.sign import *
 from gradlab.regularizers import *
 from gradlab.schedules import *

@@ -142,6 +142,13 @@ _OF_KIND = {
         "relative to the largest derivative. *Finite* is said of a problem whose gradients are "
         "exactly zero.",
     ),
+    "operator": (
+        "Operators on trees",
+        "A weighted sum of the numbers that it makes of the contract's tree, in float64, "
+        "differentiated along one direction of the tree, of each strength (or array that "
+        "describes a set) and of the scaling. *Finite* is said of trees that are zero, of equal "
+        "numbers, of numbers at a threshold.",
+    ),
 }
 """What is said above the table of each kind."""
 
@@ -186,7 +193,7 @@ def _derivatives(entries: list[catalog.Entry], rows: dict[str, derivative_table.
 
 
 def _rough(entry: catalog.Entry) -> str:
-    if entry.kind in ("transformation", "regularizer"):
+    if entry.kind in ("transformation", "regularizer", "operator"):
         return entry.traits.kinks or "smooth"
     return entry.traits.biased
 

@@ -159,7 +159,6 @@ from optax import piecewise_interpolate_schedule as piecewise_interpolate_schedu
 from optax import polyak_sgd as polyak_sgd
 from optax import polynomial_schedule as polynomial_schedule
 from optax import power_iteration as power_iteration
-from optax import projections as projections
 from optax import radam as radam
 from optax import rmsprop as rmsprop
 from optax import rprop as rprop
@@ -240,7 +239,6 @@ _SUBMODULES = (
     "losses",
     "microbatching",
     "perturbations",
-    "projections",
     "second_order",
     "tree",
     "tree_utils",

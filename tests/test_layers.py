@@ -14,9 +14,12 @@ LAYERS = {
     "linalg": {"core"},
     "schedules": {"core"},
     "aggregators": {"core", "linalg"},
+    "projections": {"core", "linalg"},
+    "prox": {"core", "linalg"},
     "regularizers": {"core", "linalg"},
     "transforms": {"core", "linalg"},
-    "optimizers": {"core", "linalg"},
+    # Proximal ones take an operator; their working examples have one.
+    "optimizers": {"core", "linalg", "projections", "prox"},
     # The working example of a wrapper wraps an optimizer.
     "wrappers": {"core", "linalg", "optimizers"},
     # So do the working examples of what trains by an optimizer that it is given.
@@ -119,7 +122,9 @@ def code_lines(path):
     ]
 
 
-@pytest.mark.parametrize("room", ["optimizers", "transforms", "schedules", "regularizers"])
+@pytest.mark.parametrize(
+    "room", ["optimizers", "projections", "prox", "transforms", "schedules", "regularizers"]
+)
 def test_a_method_fits_in_sixty_lines_of_code(room):
     for path in modules(room):
         if "matrix" in path.parts or room == "schedules":

@@ -123,7 +123,7 @@ def state_bytes_per_parameter(entry: catalog.Entry) -> float | None:
 
     None for what is not called with parameters alone.
     """
-    if entry.kind in ("hypergradient", "bilevel", "solver"):
+    if entry.kind not in ("transformation", "regularizer"):
         return None
     shapes = {
         "weights": jax.ShapeDtypeStruct((256, 256), jnp.float32),

@@ -60,13 +60,17 @@ from gradlab.core._names import unknown as unknown
 from gradlab.core._numerics import abs_sq as abs_sq
 from gradlab.core._numerics import absolute as absolute
 from gradlab.core._numerics import all_finite as all_finite
+from gradlab.core._numerics import direction as direction
 from gradlab.core._numerics import divide as divide
 from gradlab.core._numerics import global_norm as global_norm
 from gradlab.core._numerics import inner_product as inner_product
 from gradlab.core._numerics import norm as norm
 from gradlab.core._numerics import power as power
 from gradlab.core._numerics import reciprocal_sqrt as reciprocal_sqrt
+from gradlab.core._numerics import signed_power as signed_power
+from gradlab.core._numerics import soft_threshold as soft_threshold
 from gradlab.core._numerics import sqrt as sqrt
+from gradlab.core._operand import Operand as Operand
 from gradlab.core._optimizer import Optimizer as Optimizer
 from gradlab.core._optimizer import decay_mask as decay_mask
 from gradlab.core._optimizer import weight_arrays as weight_arrays

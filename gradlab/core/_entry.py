@@ -16,6 +16,8 @@ ROOMS = (
     "estimators",
     "meta",
     "optimizers",
+    "projections",
+    "prox",
     "regularizers",
     "solvers",
     "transforms",
@@ -26,6 +28,8 @@ KINDS = {
     "meta": "hypergradient",
     "meta/bilevel": "bilevel",
     "meta/learned": "transformation",
+    "projections": "operator",
+    "prox": "operator",
     "regularizers": "regularizer",
     "solvers": "solver",
 }
@@ -37,7 +41,8 @@ class Traits:
     """What a method promises beyond the contract; each promise and each denial is tested.
 
     Of a regularizer, `smooth` is said of its gradient, and only `smooth`, `kinks`, `complex`
-    and `stochastic` say anything. Of a hypergradient only `stochastic` and `biased` do.
+    and `stochastic` say anything. Of a hypergradient only `stochastic` and `biased` do; of an
+    operator `elementwise`, `smooth`, `kinks`, `complex` and `expansive`.
 
     Attributes:
       elementwise: each coordinate's update depends on that coordinate alone.
@@ -57,6 +62,8 @@ class Traits:
       biased: one sentence on what a hypergradient leaves out, so that it (or its mean) does
         not come to the derivative of the outer objective; of a transformation, on what its
         derivatives take as constant; empty where nothing is left out.
+      expansive: one sentence on why an operator takes some points further apart; empty where it
+        is firmly non-expansive, as that of a convex function is.
     """
 
     elementwise: bool = True
@@ -68,6 +75,7 @@ class Traits:
     temporaries: str = ""
     narrow_state: str = ""
     biased: str = ""
+    expansive: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +91,8 @@ class Entry:
       needs: extra arguments, and what else the method cannot do without: `matrices`,
         `stacked` (gradients with a leading axis of objectives), `descent` (updates that point
         downhill, as an optimizer makes them of gradients); for a regularizer what it is called
-        with beside the parameters.
+        with beside the parameters; for an operator what it acts on where that is not any tree:
+        `matrices`, `symmetric` (square matrices), `vector` (one of length 5).
       traits: see `Traits`.
       extra: extra arguments that are not reserved, or reserved ones of another kind, from the
         parameters and the reserved ones: what the contract hands to `update`. They are made
@@ -91,6 +100,8 @@ class Entry:
       estimate: of a hypergradient, `estimate(method, problem, x, key)` is what the method makes
         of the contract's problem at the outer variables x. Of a solver, `estimate(solver,
         problem, init, x)` is the solution that it finds from `init`.
+      penalty: of an operator, the function h that it belongs to: `penalty(tree, **example)` is a
+        real scalar, infinite where h is not defined; nothing of it is differentiated.
       room: the folder of the package; derived from the function's module by default.
       family: the folder within the room, or empty.
     """
@@ -104,6 +115,7 @@ class Entry:
     traits: Traits = Traits()
     extra: Callable[[Any, dict[str, Any]], dict[str, Any]] | None = None
     estimate: Callable[[Any, Any, Any, Any], Any] | None = None
+    penalty: Callable[..., Any] | None = None
     room: str = ""
     family: str = ""
 

@@ -111,11 +111,30 @@ def _absolute_jvp(primals: tuple, tangents: tuple) -> tuple:
     return _absolute(x), lax.sign(x) * dx
 
 
+def direction(x: jax.Array) -> jax.Array:
+    """The sign, or x / |x| of complex numbers; zero, with derivative zero, at zero."""
+    return divide(x, jnp.abs(x)) if jnp.iscomplexobj(x) else lax.sign(x)
+
+
+def soft_threshold(x: jax.Array, threshold: Any) -> jax.Array:
+    """Numbers nearer to zero by a threshold that is not negative; zero below it.
+
+    At the threshold the derivative is that from outside, so that a threshold of zero is the
+    identity with derivative one everywhere. Complex numbers keep their argument.
+    """
+    return jnp.where(absolute(x) < threshold, 0, x - threshold * direction(x))
+
+
 def power(x: jax.Array, exponent: Any) -> jax.Array:
     """A power of numbers that are not negative, with derivatives zero at zero."""
     exponent = jnp.asarray(exponent, x.dtype)
     zero = x == 0
     return jnp.where(zero, (exponent == 0).astype(x.dtype), jnp.where(zero, 1, x) ** exponent)
+
+
+def signed_power(x: jax.Array, exponent: Any) -> jax.Array:
+    """The power of the absolute value with the sign of the number, or its direction."""
+    return direction(x) * power(absolute(x), exponent)
 
 
 def norm(x: jax.Array, axis: Any = None, keepdims: bool = False) -> jax.Array:

@@ -267,7 +267,7 @@ def page(setting: Setting, found: dict[str, dict[str, Any]]) -> Page:
         text=TEXT.format(clean=setting.clean),
         labels=labels,
         charts=[(chart("Three levels", panels, labels, 320), CHART)],
-        rows=list(rows.items()),
+        rows=[(name, *cells) for name, cells in rows.items()],
         note=CLOSING.format(seeds=setting.seeds, solved=solved),
     )
 

@@ -39,4 +39,8 @@ from gradlab.linalg._rounding import round_stochastically as round_stochasticall
 from gradlab.linalg._rounding import round_to_nearest as round_to_nearest
 from gradlab.linalg._rounding import split as split
 from gradlab.linalg._simplex import onto_simplex as onto_simplex
+from gradlab.linalg._taut_string import total_variation_prox as total_variation_prox
+from gradlab.linalg._thresholds import cut_level as cut_level
+from gradlab.linalg._thresholds import positive_semidefinite_part as positive_semidefinite_part
+from gradlab.linalg._thresholds import singular_value_threshold as singular_value_threshold
 from gradlab.linalg._units import unit_norm as unit_norm

@@ -1,8 +1,8 @@
 """The contract that every method keeps, as functions to call on one of your own.
 
 `check_transformation(opt)` checks a rule of your own and says in plain words which promise
-broke; `check_regularizer(penalty)` does so for penalties. The functions in `PROMISES` check one
-promise each.
+broke; `check_regularizer(penalty)` does so for penalties and `check_operator(operator, penalty)`
+for proximal operators and projections. The functions in `PROMISES` check one promise each.
 """
 
 from gradlab.testing._contract import PROMISES as PROMISES
@@ -10,6 +10,7 @@ from gradlab.testing._contract import PROMISES_OF as PROMISES_OF
 from gradlab.testing._contract import ContractError as ContractError
 from gradlab.testing._contract import Report as Report
 from gradlab.testing._contract import check_entry as check_entry
+from gradlab.testing._contract import check_operator as check_operator
 from gradlab.testing._contract import check_regularizer as check_regularizer
 from gradlab.testing._contract import check_transformation as check_transformation
 from gradlab.testing._memory import AS_USERS_COMPILE as AS_USERS_COMPILE

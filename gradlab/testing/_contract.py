@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import optax
@@ -16,11 +16,13 @@ from gradlab.testing import (
     _derivatives,
     _hypergradient,
     _memory,
+    _operator,
     _protocol,
     _regularizer,
     _solver,
 )
 from gradlab.testing._failure import BrokenPromise
+from gradlab.testing._operator_subject import OperatorSubject
 from gradlab.testing._subject import DESCENT, Subject
 
 PROMISES: dict[str, Callable[[Subject], str]] = {
@@ -56,6 +58,7 @@ PROMISES_OF: dict[str, dict[str, Callable[[Any], str]]] = {
     "hypergradient": _hypergradient.PROMISES,
     "bilevel": _bilevel.PROMISES,
     "solver": _solver.PROMISES,
+    "operator": _operator.PROMISES,
 }
 """The promises of each kind of function that the catalogue has."""
 
@@ -65,6 +68,7 @@ _SUBJECTS = {
     "hypergradient": _hypergradient.HypergradientSubject.of,
     "bilevel": _bilevel.BilevelSubject.of,
     "solver": _solver.SolverSubject.of,
+    "operator": OperatorSubject.of,
 }
 
 
@@ -172,6 +176,47 @@ def check_regularizer(
         raise TypeError(f"check_regularizer needs a gradlab regularizer, got {regularizer!r}")
     subject = _regularizer.RegularizerSubject(regularizer, traits or Traits(), make, call=call)
     return _check(subject, PROMISES_OF["regularizer"], promises)
+
+
+def check_operator(
+    operator: Callable[..., Any],
+    penalty: Callable[..., Any],
+    *,
+    example: Mapping[str, Any] | None = None,
+    needs: tuple[str, ...] = (),
+    traits: Traits | None = None,
+    promises: Iterable[str] | None = None,
+) -> Report:
+    """Checks a proximal operator, or a projection, against the contract.
+
+    Args:
+      operator: of yours: `operator(tree, **example, scaling=1.0)`; a projection takes no scaling.
+      penalty: the function h that it belongs to, with its strength: `penalty(tree, **example)`, a
+        real scalar, infinite where it is not defined.
+      example: its arguments beside the tree and the scaling. Floats are strengths.
+      needs: what it acts on where that is not any tree, as in `core.Entry`.
+      traits: what it claims beyond the contract: `elementwise`, `smooth`, `kinks`, `complex` and
+        `expansive`; claims and denials are both tested.
+      promises: which of `PROMISES_OF["operator"]` to check. All by default.
+
+    Returns:
+      A report of what was seen for each promise.
+
+    Raises:
+      ContractError: promises that do not hold, in plain words.
+
+    Example:
+      >>> import gradlab as gl, jax, jax.numpy as jnp
+      >>> def penalty(tree, l2reg):
+      ...     return l2reg / 2 * sum(jnp.sum(x**2) for x in jax.tree.leaves(tree))
+      >>> report = gl.testing.check_operator(
+      ...     gl.prox.prox_ridge, penalty, example={"l2reg": 0.3}, promises=["smooth"]
+      ... )
+      >>> report.kept
+      {'smooth': 'no kink on the lines tried'}
+    """
+    subject = OperatorSubject(operator, penalty, example or {}, traits or Traits(), needs)
+    return _check(subject, PROMISES_OF["operator"], promises)
 
 
 def check_entry(entry: Entry, promises: Iterable[str] | None = None) -> Report:

@@ -24,9 +24,17 @@ from jax.flatten_util import ravel_pytree
 
 from gradlab import catalog, core
 from gradlab.core import Entry
-from gradlab.testing import _bilevel, _derivatives, _hypergradient, _regularizer, _solver
+from gradlab.testing import (
+    _bilevel,
+    _derivatives,
+    _hypergradient,
+    _operator_numbers,
+    _regularizer,
+    _solver,
+)
 from gradlab.testing._derivatives import Probe
 from gradlab.testing._failure import BrokenPromise
+from gradlab.testing._operator_subject import OperatorSubject
 from gradlab.testing._subject import (
     Subject,
     compiled_once,
@@ -199,6 +207,23 @@ def _of_bilevel(entry: Entry) -> Row:
     return {"errors": errors, "not_finite": "" if finite else ZERO}
 
 
+def _of_operator(entry: Entry) -> Row:
+    """Derivatives of its value by tree, strengths and scaling, along a direction of each."""
+    subject = OperatorSubject.of(entry)
+    wanted, forward, reverse = _operator_numbers.slopes(subject, 10, 1.0)
+    names = sorted(["tree", "scaling", *subject.example])
+    kept = [i for i, name in enumerate(names) if subject.scales or name != "scaling"]
+    errors = {
+        mode: _named([names[i] for i in kept], _relative(found, wanted, NEGLIGIBLE)[kept])
+        for mode, found in (("reverse", reverse), ("forward", forward))
+    }
+    try:
+        _operator_numbers.check_finite(subject)
+    except BrokenPromise as error:
+        return {"errors": errors, "not_finite": str(error)}
+    return {"errors": errors, "not_finite": ""}
+
+
 def _bilevel_subject(entry: Entry, scale: float = 1.0) -> Any:
     """The contract's subject; with scale 0 the inner variables start where they are best."""
     subject = _bilevel.BilevelSubject.of(entry)
@@ -242,6 +267,7 @@ MEASURES: dict[str, Callable[[Entry], Row]] = {
     "hypergradient": _of_hypergradient,
     "bilevel": _of_bilevel,
     "solver": _of_solver,
+    "operator": _of_operator,
 }
 """What is measured of each kind of function."""
 

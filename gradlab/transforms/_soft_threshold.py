@@ -25,5 +25,4 @@ def soft_threshold(p: Any, s: jax.Array, pruned: bool) -> Any:
     if not pruned:
         return p
     wide = jnp.asarray(p, core.compute_dtype(p))
-    size = jax.nn.relu(core.absolute(wide) - jax.nn.sigmoid(s))
-    return jnp.asarray(jnp.sign(wide) * size, p.dtype)
+    return jnp.asarray(core.soft_threshold(wide, jax.nn.sigmoid(s)), p.dtype)

@@ -1,7 +1,7 @@
-"""Make the reference curves again: python -m tests.reference.generate [--only NAME].
+"""Make the reference data again: python -m tests.reference.generate [--only NAME].
 
 Runs in an environment of its own, with the versions below (torch first: a plain torch pulls several
-gigabytes of GPU libraries). Some curves come from repositories without a package; they are made
+gigabytes of GPU libraries). Some data come from repositories without a package; they are made
 when --checkouts names a folder with clones at the commits that the generators have under CHECKOUTS.
 """
 
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from .load import CURVES, current_hash
+from .load import CURVES, VALUES, current_hash
 
 PINS = (
     "torch==2.13.0",
@@ -34,6 +34,11 @@ PINS = (
     "clarabel==0.11.1",
     "ecos==2.0.14",
     "torch-optimi==0.3.3",
+    "torchopt==0.7.3",
+    "higher==0.2.1",
+    "betty-ml==0.1.1",
+    "jaxopt==0.8.5",
+    "scipy==1.17.1",
 )
 
 
@@ -62,7 +67,7 @@ def all_cases(checkouts: Path | None) -> list[tuple[str, Any]]:
             made += module.authors_cases(checkouts)
         found += [(path.stem, case) for case in made]
     names = [case.name for _, case in found]
-    assert len(set(names)) == len(names), "two curves of one name"
+    assert len(set(names)) == len(names), "two files of one name"
     return found
 
 
@@ -92,20 +97,25 @@ def write(generator: str, case: Any) -> Path:
         "generator": generator,
         "generator_sha256": current_hash(generator),
     }
-    assert str(arrays["updates"].dtype) == case.dtype, case.name
+    # What has no updates is no curve: `load.Values` says what it is.
+    folder = CURVES if "updates" in arrays else VALUES
+    floats = [a.dtype for a in arrays.values() if np.issubdtype(a.dtype, np.floating)]
+    checked = [arrays["updates"].dtype] if folder is CURVES else floats
+    assert {str(dtype) for dtype in checked} == {case.dtype}, case.name
     assert all(np.isfinite(values).all() for values in arrays.values()), case.name
-    path = CURVES / f"{case.name}.npz"
+    path = folder / f"{case.name}.npz"
     np.savez_compressed(path, meta=np.array(json.dumps(meta)), **arrays)
     return path
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", metavar="NAME", help="part of the name of a curve")
+    parser.add_argument("--only", metavar="NAME", help="part of the name of a file")
     parser.add_argument("--checkouts", type=Path, help="folder with the authors' repositories")
     options = parser.parse_args()
     check_versions()
-    CURVES.mkdir(exist_ok=True)
+    for folder in (CURVES, VALUES):
+        folder.mkdir(exist_ok=True)
     for generator, case in all_cases(options.checkouts):
         if options.only is None or options.only in case.name:
             path = write(generator, case)

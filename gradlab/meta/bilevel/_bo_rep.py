@@ -152,8 +152,9 @@ def bo_rep(
 
     Differs:
       The Neumann sum is the paper's analysis, with every term on one batch; the authors' program
-      tracks the product by one step of its own instead. Averages weigh points alike. The boxes of
-      the paper's algorithms were not at hand to compare line by line.
+      tracks the product by one step of its own instead, and its inner steps are plain SGD, with
+      neither average nor ball. Averages weigh points alike. The boxes of the paper's algorithms
+      were not at hand to compare line by line.
 
     Example:
       >>> import jax, gradlab as gl

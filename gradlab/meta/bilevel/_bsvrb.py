@@ -98,8 +98,9 @@ def bsvrb(
 
     Differs:
       Blocks that are not sampled move along their estimates in the same step; the authors'
-      program makes these moves up when the block is sampled next. Estimates start at zero, the
-      outer one at the first gradient.
+      program makes these moves up when the block is sampled next, and takes the first number of
+      the vector $\nabla^2_{xy} g_i \, v_i$ for all of them. Estimates start at zero, the outer one
+      at the first gradient.
 
     Example:
       >>> import jax, jax.numpy as jnp, gradlab as gl

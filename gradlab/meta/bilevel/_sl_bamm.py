@@ -99,8 +99,9 @@ def sl_bamm(
       authors (vis-opt-group/sl-BAMM): objectives, directions, and $\mu_k$ with $q = 1/10$.
 
     Differs:
-      The multipliers' step size is a hyperparameter; the authors' program also searches it along
-      the residual. Step sizes do not shrink unless they are schedules.
+      The multipliers' step size is a hyperparameter; the authors' program searches it along the
+      residual, and its $\mu$ keeps its first value. Step sizes do not shrink unless they are
+      schedules.
 
     Example:
       >>> import jax, gradlab as gl
