@@ -117,8 +117,7 @@ ENTRY = core.Entry(
         elementwise=False,
         smooth=False,
         kinks="Where another trial step is accepted, the step jumps.",
-        biased="The step that was found is constant: how the search would have ended elsewhere "
-        "is left out.",
+        biased="How the search would have ended elsewhere is left out: its step is constant.",
         narrow_state="The gradient at the end of a step has the parameters' dtype.",
     ),
     extra=with_bumps,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import optax
 
 from gradlab import core
@@ -31,9 +29,8 @@ class ZoomLinesearch(SearchOfOptax):
 
     def search(self, ray: Ray, state: Any) -> Any:
         # optax takes the first slope without the conjugate that it has in all later ones.
-        found = super().search(ray._replace(grad=jax.tree.map(jnp.conj, ray.grad)), state)
-        stays = found.learning_rate == 0
-        grad = jax.tree.map(lambda g, new: jnp.where(stays, g, new), ray.grad, found.grad)
+        found = super().search(ray._replace(grad=optax.tree.conj(ray.grad)), state)
+        grad = optax.tree.where(found.learning_rate > 0, found.grad, ray.grad)
         return found._replace(grad=grad)
 
 
@@ -133,8 +130,7 @@ ENTRY = core.Entry(
         elementwise=False,
         smooth=False,
         kinks="Where another trial step is accepted, the step jumps.",
-        biased="The step that was found is constant: how the search would have ended elsewhere "
-        "is left out.",
+        biased="How the search would have ended elsewhere is left out: its step is constant.",
         narrow_state="The gradient at the end of a step has the parameters' dtype.",
     ),
     extra=with_real_objective,
