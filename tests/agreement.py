@@ -41,7 +41,12 @@ def start(shape: tuple[int, ...] = (12,)) -> np.ndarray:
     return np.random.default_rng([8, *shape]).normal(size=shape)
 
 
-def open_loop(opt: optax.GradientTransformation, gradients: Any, params: Any) -> tuple[Any, Any]:
+def open_loop(
+    opt: optax.GradientTransformation,
+    gradients: Any,
+    params: Any,
+    jit: Callable[..., Any] = jax.jit,
+) -> tuple[Any, Any]:
     """Updates and states of every step, from one compiled scan."""
     opt = optax.with_extra_args_support(opt)
 
@@ -51,10 +56,7 @@ def open_loop(opt: optax.GradientTransformation, gradients: Any, params: Any) ->
         return (optax.apply_updates(params, updates), state), (updates, state)
 
     carry = params, opt.init(params)
-    # Within a derivative it is a part of the program that is compiled.
-    inside = any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves((opt, carry, gradients)))
-    compiled = jax.jit if inside else compiled_once
-    return compiled(lambda c, g: jax.lax.scan(step, c, g)[1])(carry, gradients)
+    return jit(lambda c, g: jax.lax.scan(step, c, g)[1])(carry, gradients)
 
 
 def state_fields(state: Any) -> dict[str, Any]:
@@ -95,7 +97,8 @@ def assert_matches_paper(
     expected = np.stack([update for update, _ in rows])
     fields = {name: np.stack([state[name] for _, state in rows]) for name in rows[0][1]}
     with jax.enable_x64(True):
-        updates, states = open_loop(opt, jnp.asarray(gradients), jnp.asarray(x))
+        given = jnp.asarray(gradients), jnp.asarray(x)
+        updates, states = open_loop(opt, *given, jit=compiled_once)
     _assert_same(updates, states, expected, fields, rtol=rtol, atol=atol)
 
 
@@ -105,7 +108,8 @@ def assert_matches_reference(opt: gl.Transform, curve: Curve) -> None:
     Where the package is known to depart from the paper, it has to differ.
     """
     with jax.enable_x64(curve.dtype == "float64"):
-        updates, states = open_loop(opt, jnp.asarray(curve.gradients), jnp.asarray(curve.params))
+        given = jnp.asarray(curve.gradients), jnp.asarray(curve.params)
+        updates, states = open_loop(opt, *given, jit=compiled_once)
     known = state_fields(states)
     fields = {name: values for name, values in curve.states.items() if name in known}
     tolerance = {"rtol": curve.rtol, "atol": max(curve.atol, 1e-14)}
@@ -176,5 +180,7 @@ def assert_same_numbers(one: gl.Transform, other: gl.Transform, rtol: float = 1e
     """Two optimizers give the same updates in float64: one of them contains the other."""
     with jax.enable_x64(True):
         gradients, params = jnp.asarray(gradient_sequence()), jnp.asarray(start())
-        first, second = (open_loop(opt, gradients, params)[0] for opt in (one, other))
+        first, second = (
+            open_loop(opt, gradients, params, jit=compiled_once)[0] for opt in (one, other)
+        )
     np.testing.assert_allclose(first, second, rtol=rtol, atol=1e-13)

@@ -41,8 +41,8 @@ def prox_mcp(tree: Any, hyperparams: Any = (1.0, 3.0), scaling: Any = 1.0) -> An
 
     Example:
       >>> import gradlab as gl, jax.numpy as jnp
-      >>> gl.prox.prox_mcp(jnp.array([4.0, 2.0, 0.5]), (1.0, 3.0)).round(3).tolist()
-      [4.0, 1.5, 0.0]
+      >>> gl.prox.prox_mcp(jnp.array([4.0, 1.5, 0.5]), (1.0, 2.0)).tolist()
+      [4.0, 1.0, 0.0]
     """
     operand = core.Operand.of("prox_mcp", tree)
     pair = (1.0, 3.0) if hyperparams is None else hyperparams

@@ -183,7 +183,7 @@ def test_a_matrix_of_a_stack_may_have_a_strength_of_its_own(x64):
 def test_total_variation_has_the_dual_certificate_of_an_optimum(kind, x64):
     draw = np.random.default_rng(3)
     prox = jax.jit(gl.prox.prox_total_variation)
-    for strength in (0.0, 0.1, 1.0, 30.0):
+    for strength in (0.0, 0.1, 1.0, 1e3):
         x = draw.normal(size=60)
         x = np.cumsum(x) if kind == "walk" else x
         y = np.asarray(prox(x, strength))
