@@ -56,7 +56,8 @@ def _row(entry: catalog.Entry, size: int) -> Row:
     row |= _described(testing.compiled_step(opt, shape, **settings), size, "")
     theirs = _of_optax(entry)
     if theirs is not None:
-        row |= _described(testing.compiled_step(theirs, size), size, "optax_")
+        extra = {"required": settings["required"], "more": entry.extra}
+        row |= _described(testing.compiled_step(theirs, size, **extra), size, "optax_")
     return row | {"reason": entry.traits.temporaries or _generic_reason(entry, row)}
 
 

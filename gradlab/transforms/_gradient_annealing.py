@@ -115,7 +115,7 @@ def gradient_annealing(
       >>> w = jnp.array([[2.0, -0.25]])
       >>> state = opt.init(w)
       >>> gl.eval_params(opt, state, w).tolist()
-      [[1.5, -0.0]]
+      [[1.5, 0.0]]
       >>> opt.update(jnp.ones((1, 2)), state, w)[0].tolist()
       [[1.0, 0.5]]
     """

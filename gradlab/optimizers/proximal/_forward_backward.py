@@ -11,6 +11,11 @@ import optax
 from gradlab import core
 from gradlab.core import Params, ScalarOrSchedule, Updates, hyper, static
 
+STORED = (
+    "With acceleration the parameters and the latest backward step each read what the other "
+    "replaces."
+)
+
 
 class ForwardBackwardState(NamedTuple):
     """The number of steps so far."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from gradlab import core
 from gradlab.core import Params, Scalar, ScalarOrSchedule, hyper, static
-from gradlab.optimizers.proximal._forward_backward import ForwardBackward
+from gradlab.optimizers.proximal._forward_backward import STORED, ForwardBackward
 from gradlab.optimizers.proximal._functions import function
 from gradlab.projections import projection_linf_ball
 from gradlab.prox import make_prox_from_projection
@@ -72,11 +72,17 @@ ENTRY = core.Entry(
     projected_gradient,
     formula="p = projection(p - lr * g)",
     paper=("bertsekas1976goldstein",),
-    example={"learning_rate": 0.05, "projection": projection_linf_ball, "hyperparams": 1.0},
+    example={
+        "learning_rate": 0.05,
+        "projection": projection_linf_ball,
+        "hyperparams": 1.0,
+        "acceleration": True,
+    },
     search_space={"learning_rate": (1e-3, 1.0, "log")},
     traits=core.Traits(
         smooth=False,
         kinks="On the boundary of the set; the derivative is that of the projection.",
+        temporaries=STORED,
         complex=False,
     ),
 )

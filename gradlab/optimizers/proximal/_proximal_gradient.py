@@ -7,7 +7,7 @@ from typing import Any
 
 from gradlab import core
 from gradlab.core import Params, Scalar, ScalarOrSchedule, hyper, static
-from gradlab.optimizers.proximal._forward_backward import ForwardBackward
+from gradlab.optimizers.proximal._forward_backward import STORED, ForwardBackward
 from gradlab.optimizers.proximal._functions import function
 from gradlab.prox import prox_lasso
 
@@ -85,10 +85,11 @@ ENTRY = core.Entry(
     proximal_gradient,
     formula="p = prox(p - lr * g, strength, lr)",
     paper=("M079", "beck2009fast", "odonoghue2015adaptive"),
-    example={"learning_rate": 0.01, "strength": 0.1},
+    example={"learning_rate": 0.01, "strength": 0.1, "acceleration": True},
     search_space={"learning_rate": (1e-3, 1.0, "log"), "strength": (1e-5, 1.0, "log")},
     traits=core.Traits(
         smooth=False,
         kinks="Where the operator's threshold is; the derivative is that of the operator.",
+        temporaries=STORED,
     ),
 )

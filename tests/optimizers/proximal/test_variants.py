@@ -5,7 +5,7 @@ import pytest
 import gradlab as gl
 
 VARIANTS = {
-    "accelerated": (gl.proximal_gradient(0.01, strength=0.1, acceleration=True), {}),
+    "plain": (gl.proximal_gradient(0.01, strength=0.1), {}),
     "a pair": (gl.proximal_gradient(0.01, gl.prox.prox_elastic_net, (0.1, 0.3)), {}),
     "entropy": (gl.mirror_descent(0.01), {"complex": False, "smooth": True, "kinks": ""}),
 }
@@ -20,6 +20,7 @@ PROMISES = [
     "elementwise",
     "smooth",
     "hypergradients are finite at zero",
+    "a step stores nothing of parameter size",
 ]
 
 
