@@ -64,6 +64,7 @@ from gradlab.core._numerics import direction as direction
 from gradlab.core._numerics import divide as divide
 from gradlab.core._numerics import global_norm as global_norm
 from gradlab.core._numerics import inner_product as inner_product
+from gradlab.core._numerics import next_in_sequence as next_in_sequence
 from gradlab.core._numerics import norm as norm
 from gradlab.core._numerics import power as power
 from gradlab.core._numerics import reciprocal_sqrt as reciprocal_sqrt

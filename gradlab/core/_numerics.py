@@ -116,6 +116,11 @@ def direction(x: jax.Array) -> jax.Array:
     return divide(x, jnp.abs(x)) if jnp.iscomplexobj(x) else lax.sign(x)
 
 
+def next_in_sequence(t: Any) -> jax.Array:
+    """The number after t in the sequence that Nesterov's acceleration weighs its steps with."""
+    return (1 + jnp.sqrt(1 + 4 * t**2)) / 2
+
+
 def soft_threshold(x: jax.Array, threshold: Any) -> jax.Array:
     """Numbers nearer to zero by a threshold that is not negative; zero below it.
 

@@ -45,7 +45,7 @@ class Extrapolated(core.Rule):
     def update(
         self, updates: Updates, state: Any, params: Params | None = None, **extra: Any
     ) -> tuple[Updates, ExtrapolatedState]:
-        t = (1 + jnp.sqrt(1 + 4 * state.momentum**2)) / 2
+        t = core.next_in_sequence(state.momentum)
         further = (state.momentum - 1) / t
 
         def leaf(h: Any, u: Any, end: Any) -> tuple:

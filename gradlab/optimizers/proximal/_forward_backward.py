@@ -64,7 +64,7 @@ class ForwardBackward(core.Rule):
             (step,) = now.each(lambda h, x, p: x - p, new, reads=(params,))
             return step, ForwardBackwardState(count)
         old_t = self.restarted(state, new, params) if self.restart else state.t
-        t = (1 + jnp.sqrt(1 + 4 * old_t**2)) / 2
+        t = core.next_in_sequence(old_t)
 
         def leaf(h: Any, x: Any, old: Any, y: Any) -> tuple:
             ahead = x + jnp.asarray((old_t - 1) / t, x.real.dtype) * (x - old)
